@@ -1,0 +1,192 @@
+package hnsw
+
+import (
+	"context"
+	"math"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// Params are the settings of a build.
+type Params struct {
+	M           int    // links of a new vertex; at least 2
+	EfConstruct int    // beam width while building; at least M
+	Threads     int    // building goroutines; 0 means 1. With 1 equal input and seed give equal graphs
+	Seed        uint64 // decides the levels
+	// Progress, if set, is told now and then how many vertices are linked; calls do not overlap.
+	Progress func(done, total int)
+}
+
+// serialPrefix is how many vertices one goroutine links before others join: inserts that run at the same
+// time cannot see each other, which matters while the graph is small.
+const serialPrefix = 256
+
+// Build links the given rows, which ascend, of a segment of n rows. It ends soon after ctx does.
+func Build(ctx context.Context, space Space, rows []uint32, n uint32, p Params) (*Graph, error) {
+	p.M, p.Threads = max(p.M, 2), max(p.Threads, 1)
+	p.EfConstruct = max(p.EfConstruct, p.M)
+	b := newBuilder(space, rows, n, p)
+	if err := b.run(ctx); err != nil {
+		return nil, err
+	}
+	if err := b.reconnect(ctx); err != nil {
+		return nil, err
+	}
+	b.g.seal()
+	return b.g, nil
+}
+
+// builder links vertices into a graph whose arrays have their final size from the start: levels are drawn
+// before the first insert.
+type builder struct {
+	g     *Graph
+	pairs PairSpace
+	space Space
+	p     Params
+	place []uint32   // place in tops of each vertex that has one
+	order []uint32   // the vertices in the order they are linked
+	locks []spinlock // level 0, by vertex
+	above []spinlock // levels above, by place
+	next  atomic.Int64
+	done  atomic.Int64
+}
+
+func newBuilder(space Space, rows []uint32, n uint32, p Params) *builder {
+	b := &builder{space: space, p: p}
+	if pairs, ok := space.(PairSpace); ok {
+		b.pairs = pairs
+	} else {
+		b.pairs = onePairs{space}
+	}
+	levels, counts := drawLevels(rows, p)
+	h := newHeader(n, uint32(len(rows)), p.M, p.EfConstruct, counts)
+	b.g = view(h, newImage(int(h.sections().size)))
+	copy(b.g.rows, rows)
+	b.orderByLevel(rows, levels)
+	for l := range b.levels() {
+		for id := range l.n {
+			fill(l.block(uint32(id)), uint32(id))
+		}
+	}
+	b.locks = make([]spinlock, len(rows))
+	b.above = make([]spinlock, len(b.g.tops))
+	return b
+}
+
+// onePairs lets any Space serve as a PairSpace.
+type onePairs struct{ Space }
+
+func (s onePairs) ScoreRow(row uint32, ids []uint32, out []float32) {
+	s.RowScorer(row).ScoreBatch(ids, out)
+}
+
+func (b *builder) levels() func(yield func(*level) bool) {
+	return func(yield func(*level) bool) {
+		if !yield(&b.g.base) {
+			return
+		}
+		for i := range b.g.upper {
+			if !yield(&b.g.upper[i]) {
+				return
+			}
+		}
+	}
+}
+
+func fill(block []uint32, id uint32) {
+	for i := range block {
+		block[i] = id
+	}
+}
+
+// drawLevels gives each row the level it reaches, geometrically with factor 1/m, and counts how many reach
+// each level. The draw depends on the seed and the row number alone.
+func drawLevels(rows []uint32, p Params) (levels []uint8, counts []uint32) {
+	levels = make([]uint8, len(rows))
+	perLevel := 1 / math.Log(float64(max(p.M, 2)))
+	for i, row := range rows {
+		u := (float64(mix(p.Seed^uint64(row))>>11) + 1) / (1 << 53)
+		l := min(int(-math.Log(u)*perLevel), maxLevels)
+		levels[i] = uint8(l)
+		for len(counts) < l {
+			counts = append(counts, 0)
+		}
+		for j := range l {
+			counts[j]++
+		}
+	}
+	return levels, counts
+}
+
+// mix is the finaliser of SplitMix64.
+func mix(x uint64) uint64 {
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// orderByLevel fills tops and the order of linking: the highest level first, so that the way in never
+// changes while the graph grows, and rows of the same level in their own order.
+func (b *builder) orderByLevel(rows []uint32, levels []uint8) {
+	b.order = make([]uint32, len(rows))
+	for i := range b.order {
+		b.order[i] = uint32(i)
+	}
+	slices.SortStableFunc(b.order, func(x, y uint32) int { return int(levels[y]) - int(levels[x]) })
+	b.place = make([]uint32, len(rows))
+	for place := range b.g.tops {
+		vertex := b.order[place]
+		b.g.tops[place] = rows[vertex]
+		b.place[vertex] = uint32(place)
+	}
+}
+
+func (b *builder) run(ctx context.Context) error {
+	total := len(b.order)
+	if total == 0 {
+		return ctx.Err()
+	}
+	b.next.Store(1) // the first vertex is there already
+	if err := b.work(ctx, min(serialPrefix, total), true); err != nil || total <= serialPrefix {
+		return err
+	}
+	b.next.Store(int64(min(serialPrefix, total)))
+	failed := make([]error, b.p.Threads)
+	var group sync.WaitGroup
+	for i := range b.p.Threads {
+		group.Go(func() { failed[i] = b.work(ctx, total, i == 0) })
+	}
+	group.Wait()
+	for _, err := range failed {
+		if err != nil {
+			return err
+		}
+	}
+	if b.p.Progress != nil {
+		b.p.Progress(total, total)
+	}
+	return nil
+}
+
+// work links vertices until those before end are taken.
+func (b *builder) work(ctx context.Context, end int, reports bool) error {
+	in := newInserter(b)
+	for i := 0; ; i++ {
+		at := b.next.Add(1) - 1
+		if at >= int64(end) {
+			return nil
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := in.insert(ctx, int(at)); err != nil {
+			return err
+		}
+		done := b.done.Add(1)
+		if reports && b.p.Progress != nil && i%256 == 0 {
+			b.p.Progress(int(done), len(b.order))
+		}
+	}
+}
