@@ -1,3 +1,5 @@
+//go:build !amd64 || purego
+
 package vec
 
 // Machines without assembly kernels, and builds with -tags purego, use the Go twins.

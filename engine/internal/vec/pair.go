@@ -46,7 +46,7 @@ func twinPairEuclidF32(a, b []float32) float32 {
 	for i, x := range a {
 		s0 += (x - b[i]) * (x - b[i])
 	}
-	return -((s0 + s1) + (s2 + s3))
+	return 0 - ((s0 + s1) + (s2 + s3))
 }
 
 func twinPairManhattanF32(a, b []float32) float32 {
@@ -61,5 +61,5 @@ func twinPairManhattanF32(a, b []float32) float32 {
 	for i, x := range a {
 		s0 += abs(x - b[i])
 	}
-	return -((s0 + s1) + (s2 + s3))
+	return 0 - ((s0 + s1) + (s2 + s3))
 }

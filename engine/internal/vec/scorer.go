@@ -112,9 +112,9 @@ func (s *Scorer) twinScore(row uint32) float32 {
 	case s.metric == Dot:
 		return float32(twinDotU8(v, s.query))
 	case s.metric == Euclid:
-		return -float32(twinEuclidU8(v, s.query))
+		return 0 - float32(twinEuclidU8(v, s.query))
 	case s.metric == Manhattan:
-		return -float32(twinManhattanU8(v, s.query))
+		return 0 - float32(twinManhattanU8(v, s.query))
 	default:
 		return cosineU8(twinDotU8(v, s.query), twinDotU8(v, v), s.norm)
 	}

@@ -6,7 +6,7 @@ import (
 )
 
 // The Go twins of the assembly kernels: rows as bytes, a and b of equal length. Four sums break the chain of
-// dependent additions.
+// dependent additions. Distances are subtracted from zero, so that a distance of zero is no negative zero.
 
 func f32(b []byte) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(b)) }
 
@@ -46,7 +46,7 @@ func twinEuclidF32(a, b []byte) float32 {
 		s0 += d * d
 		a, b = a[4:], b[4:]
 	}
-	return -((s0 + s1) + (s2 + s3))
+	return 0 - ((s0 + s1) + (s2 + s3))
 }
 
 func twinManhattanF32(a, b []byte) float32 {
@@ -62,7 +62,7 @@ func twinManhattanF32(a, b []byte) float32 {
 		s0 += abs(f32(a) - f32(b))
 		a, b = a[4:], b[4:]
 	}
-	return -((s0 + s1) + (s2 + s3))
+	return 0 - ((s0 + s1) + (s2 + s3))
 }
 
 func twinDotF16(a, b []byte) float32 {
@@ -90,7 +90,7 @@ func twinEuclidF16(a, b []byte) float32 {
 		d := f16(a) - f16(b)
 		s0 += d * d
 	}
-	return -(s0 + s1)
+	return 0 - (s0 + s1)
 }
 
 func twinManhattanF16(a, b []byte) float32 {
@@ -103,7 +103,7 @@ func twinManhattanF16(a, b []byte) float32 {
 	if len(a) >= 2 && len(b) >= 2 {
 		s0 += abs(f16(a) - f16(b))
 	}
-	return -(s0 + s1)
+	return 0 - (s0 + s1)
 }
 
 func twinDotU8(a, b []byte) uint32 {

@@ -9,7 +9,7 @@
 // no kernel reads a byte beyond the last component of a row.
 // Concurrency: everything is immutable or free of state; a Scorer may be shared.
 // Kernels: AVX-512 (with VNNI and VPOPCNTDQ where present), AVX2+FMA+F16C, or plain Go, chosen once from the CPU. The
-// assembly is generated (see tools/vecasm); `-tags purego` leaves it out. Every tier adds in its own order, so float
+// assembly is generated (see generate.go); `-tags purego` leaves it out. Every tier adds in its own order, so float
 // results differ in the last bits between machines; results over uint8 are the same everywhere.
 package vec
 
