@@ -1,0 +1,33 @@
+# Habits. Logic belongs in Go; each recipe is a few lines. `make` alone lists them.
+GOLANGCI = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+RACE     = ./internal/wal ./internal/task ./internal/vfs ./engine ./engine/internal/segment ./engine/internal/payload ./engine/internal/sparse ./internal/collection ./internal/node
+
+.PHONY: help build run test race lint gen bench demo clients crash slow
+help: ## list these
+	@grep -E '^[a-z]+: .*##' Makefile | sed -E 's/: .*## /\t/' | expand -t 12
+build: ## the program, into bin/
+	CGO_ENABLED=0 go build -trimpath -o bin/sextant ./cmd/sextant
+run: ## a server on 127.0.0.1:6333 with its data in ./storage
+	go run ./cmd/sextant
+test: ## all tests
+	go test ./...
+race: ## the concurrent packages under the race detector
+	go test -race -short $(RACE)
+lint: ## gofmt, vet, golangci-lint
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
+	go vet ./...
+	$(GOLANGCI) run ./...
+gen: ## regenerate the assembly of package vec
+	go generate ./engine/internal/vec
+bench: ## the table of docs/bench.md: this engine and hnswlib in one run
+	go run ./bench
+demo: ## nearest words, with and without a filter
+	go run ./bench/demo
+clients: ## install the official clients that test/clients runs
+	test -x test/clients/.venv/bin/python || python3 -m venv test/clients/.venv
+	test/clients/.venv/bin/python -c 'import qdrant_client' 2>/dev/null || test/clients/.venv/bin/pip install -q -r test/clients/python/requirements.txt
+	test -d test/clients/js/node_modules || npm install --prefix test/clients/js --no-audit --no-fund --silent
+crash: ## kill a loaded server 300 times and look for lost writes
+	go test ./test/crash -count=1 -v -timeout 60m -rounds 300
+slow: ## the long tests
+	go test -tags slow -timeout 60m ./...
