@@ -1,0 +1,116 @@
+package topology
+
+import (
+	"math"
+	"reflect"
+	"testing"
+
+	"github.com/sextantdb/sextant"
+)
+
+// A shard that is added takes its share and nothing moves between the others.
+func TestRingMovesOnlyToTheNewShard(t *testing.T) {
+	const points = 40000
+	for n := 1; n <= 6; n++ {
+		var ids []ShardID
+		for i := range n {
+			ids = append(ids, ShardID(i*3))
+		}
+		old, grown := NewRing(ids), NewRing(append(ids, 100))
+		moved, owned := 0, map[ShardID]int{}
+		for i := range uint64(points) {
+			id := sextant.NumID(i)
+			if i%2 == 1 {
+				id = sextant.PointID{Hi: i, Lo: 7, IsUUID: true}
+			}
+			a, b := old.Owner(id), grown.Owner(id)
+			owned[b]++
+			if a != b {
+				moved++
+				if b != 100 {
+					t.Fatalf("point %v moved from %d to %d", id, a, b)
+				}
+			}
+		}
+		want := float64(points) / float64(n+1)
+		if math.Abs(float64(moved)-want) > 0.05*want {
+			t.Errorf("%d shards: %d points moved, want about %.0f", n, moved, want)
+		}
+		for s, got := range owned {
+			if math.Abs(float64(got)-want) > 0.05*want {
+				t.Errorf("%d shards: shard %d has %d points, want about %.0f", n, s, got, want)
+			}
+		}
+	}
+}
+
+// The owner of a point is stored data: these values never change.
+func TestRingIsForEver(t *testing.T) {
+	r := NewRing([]ShardID{2, 0, 1})
+	var got []ShardID
+	for _, id := range []sextant.PointID{sextant.NumID(0), sextant.NumID(1), sextant.NumID(5), {Lo: 5, IsUUID: true}, sextant.NumID(math.MaxUint64)} {
+		got = append(got, r.Owner(id))
+	}
+	if want := ringGolden; !reflect.DeepEqual(got, want) {
+		t.Errorf("owners %v, want %v", got, want)
+	}
+}
+
+func TestCommands(t *testing.T) {
+	s := &State{}
+	do := func(c Command, kind sextant.Kind, text string) {
+		t.Helper()
+		next, err := s.Apply(c)
+		if text == "" {
+			if err != nil {
+				t.Fatal(err)
+			}
+			s = next
+			return
+		}
+		if err == nil || sextant.KindOf(err) != kind || err.Error() != text {
+			t.Errorf("got %v, want %v %q", err, kind, text)
+		}
+	}
+	create := func(name string, limit uint64) Command {
+		return Command{Create: &CreateCollection{Name: name, Collection: Collection{UUID: "u-" + name}, Max: limit}}
+	}
+	alias := func(name, target string) AliasAction {
+		return AliasAction{Kind: CreateAlias, Alias: name, Collection: target}
+	}
+	do(create("a", 2), 0, "")
+	do(create("a", 2), sextant.Exists, "Collection `a` already exists!")
+	do(create("b", 2), 0, "")
+	do(create("c", 2), sextant.BadRequest, "Can't create collection with name c. Max collections limit reached: 2")
+	do(Command{Aliases: []AliasAction{alias("x", "a")}}, 0, "")
+	do(create("x", 0), sextant.WrongInput, "Can't create collection with name x. Alias with the same name already exists")
+	do(Command{Aliases: []AliasAction{alias("y", "x")}}, sextant.NotFound, "Collection `x` doesn't exist!")
+	do(Command{Aliases: []AliasAction{alias("b", "a")}}, sextant.Exists, "Collection `b` already exists!")
+	// A list of which one step fails changes nothing, not even for the steps before.
+	do(Command{Aliases: []AliasAction{{Kind: DeleteAlias, Alias: "x"}, {Kind: RenameAlias, Alias: "nobody", NewAlias: "z"}}},
+		sextant.NotFound, "Alias nobody does not exists!")
+	if s.Resolve("x") != "a" {
+		t.Error("a refused list changed an alias")
+	}
+	do(Command{Aliases: []AliasAction{{Kind: DeleteAlias, Alias: "x"}, alias("x", "b"), {Kind: RenameAlias, Alias: "x", NewAlias: "z"}}}, 0, "")
+	if s.Resolve("z") != "b" || s.Resolve("x") != "x" {
+		t.Error(s.Aliases)
+	}
+	changed := *s.Collections["b"]
+	changed.Fields = map[string]sextant.FieldSpec{"k": {Type: sextant.KeywordField}}
+	do(Command{Change: &ChangeCollection{Name: "b", Collection: changed}}, 0, "")
+	do(Command{Change: &ChangeCollection{Name: "b", Collection: changed}}, sextant.Internal, ErrRace.Error())
+	do(Command{Drop: &DropCollection{Name: "b", UUID: "other"}}, sextant.NotFound, "Collection `b` doesn't exist!")
+	do(Command{Drop: &DropCollection{Name: "b", UUID: "u-b"}}, 0, "")
+	if len(s.Aliases) != 0 || len(s.Collections) != 1 {
+		t.Errorf("%+v", s)
+	}
+
+	var m, other Machine
+	m.state.Store(s)
+	if err := other.Restore(m.Image()); err != nil || string(other.Image()) != string(m.Image()) {
+		t.Errorf("image and back: %v\n%s\n%s", err, m.Image(), other.Image())
+	}
+}
+
+var ringGolden = []ShardID{1, 2, 2, 0, 2}
