@@ -9,16 +9,22 @@ import (
 // for all values and up to MaxDim components.
 func DotU8I8Batch(query []int8, codes []byte, stride int, ids []uint32, out []int32) {
 	out = out[:len(ids)]
-	if len(ids) > 0 && !dotU8I8Batch(host, query, codes, stride, ids, out) {
-		panic("vec: a code number is out of range")
+	for len(ids) > 0 {
+		n := burstRows(stride, len(ids))
+		if !dotU8I8Batch(host, query, codes, stride, ids[:n], out[:n]) {
+			panic("vec: a code number is out of range")
+		}
+		ids, out = ids[n:], out[n:]
 	}
 }
 
 // DotU8I8Range does the same for the codes from, from+1, … to all of out.
 func DotU8I8Range(query []int8, codes []byte, stride int, from uint32, out []int32) {
 	checkCodes(len(query), codes, stride, from, len(out))
-	if len(out) > 0 {
-		dotU8I8Range(host, query, codes, stride, from, out)
+	for len(out) > 0 {
+		n := burstRows(stride, len(out))
+		dotU8I8Range(host, query, codes, stride, from, out[:n])
+		from, out = from+uint32(n), out[n:]
 	}
 }
 
@@ -26,16 +32,22 @@ func DotU8I8Range(query []int8, codes []byte, stride int, from uint32, out []int
 // out[i]. A code has 8*len(query) bytes, read as little-endian words.
 func XorPopcntBatch(query []uint64, codes []byte, stride int, ids []uint32, out []int32) {
 	out = out[:len(ids)]
-	if len(ids) > 0 && !xorPopcntBatch(host, query, codes, stride, ids, out) {
-		panic("vec: a code number is out of range")
+	for len(ids) > 0 {
+		n := burstRows(stride, len(ids))
+		if !xorPopcntBatch(host, query, codes, stride, ids[:n], out[:n]) {
+			panic("vec: a code number is out of range")
+		}
+		ids, out = ids[n:], out[n:]
 	}
 }
 
 // XorPopcntRange does the same for the codes from, from+1, … to all of out.
 func XorPopcntRange(query []uint64, codes []byte, stride int, from uint32, out []int32) {
 	checkCodes(8*len(query), codes, stride, from, len(out))
-	if len(out) > 0 {
-		xorPopcntRange(host, query, codes, stride, from, out)
+	for len(out) > 0 {
+		n := burstRows(stride, len(out))
+		xorPopcntRange(host, query, codes, stride, from, out[:n])
+		from, out = from+uint32(n), out[n:]
 	}
 }
 

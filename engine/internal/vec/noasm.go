@@ -16,6 +16,8 @@ func (s *Scorer) batch(ids []uint32, out []float32) bool { return s.twinBatch(id
 
 func (s *Scorer) span(from uint32, out []float32) { s.twinSpan(from, out) }
 
+func (s *Scorer) queryNorm() uint32 { return s.twinQueryNorm() }
+
 func pairDotF32(a, b []float32) float32 { return twinPairDotF32(a, b) }
 
 func pairEuclidF32(a, b []float32) float32 { return twinPairEuclidF32(a, b) }

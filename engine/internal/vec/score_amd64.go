@@ -5,7 +5,7 @@ package vec
 import "unsafe"
 
 func (s *Scorer) batch(ids []uint32, out []float32) bool {
-	base, stride, limit, q, dim := unsafe.SliceData(s.rows.Data), s.rows.Stride, s.limit, unsafe.SliceData(s.query), s.rows.Dim
+	base, stride, limit, q, dim := s.base, s.stride, s.limit, s.query, s.dim
 	list, n, to := unsafe.SliceData(ids), len(ids), unsafe.SliceData(out)
 	switch s.kernel {
 	case f32DotAVX2:
@@ -52,7 +52,7 @@ func (s *Scorer) batch(ids []uint32, out []float32) bool {
 }
 
 func (s *Scorer) span(from uint32, out []float32) {
-	base, stride, q, dim := codeAt(s.rows.Data, s.rows.Stride, from), s.rows.Stride, unsafe.SliceData(s.query), s.rows.Dim
+	base, stride, q, dim := s.at(from), s.stride, s.query, s.dim
 	n, to := len(out), unsafe.SliceData(out)
 	switch s.kernel {
 	case f32DotAVX2:
@@ -102,7 +102,7 @@ func (s *Scorer) span(from uint32, out []float32) {
 const cosinePart = 64
 
 func (s *Scorer) cosineBatch(ids []uint32, out []float32) bool {
-	base, stride, limit, q, dim := unsafe.SliceData(s.rows.Data), s.rows.Stride, s.limit, unsafe.SliceData(s.query), s.rows.Dim
+	base, stride, limit, q, dim := s.base, s.stride, s.limit, s.query, s.dim
 	var dots, norms [cosinePart]uint32
 	for len(ids) > 0 {
 		n := min(len(ids), cosinePart)
@@ -124,11 +124,11 @@ func (s *Scorer) cosineBatch(ids []uint32, out []float32) bool {
 }
 
 func (s *Scorer) cosineSpan(from uint32, out []float32) {
-	stride, q, dim := s.rows.Stride, unsafe.SliceData(s.query), s.rows.Dim
+	stride, q, dim := s.stride, s.query, s.dim
 	var dots, norms [cosinePart]uint32
 	for len(out) > 0 {
 		n := min(len(out), cosinePart)
-		base := codeAt(s.rows.Data, stride, from)
+		base := s.at(from)
 		if s.kernel == u8CosineVNNI {
 			u8CosineVNNISpan(base, stride, q, dim, n, &dots[0], &norms[0])
 		} else {
@@ -139,4 +139,17 @@ func (s *Scorer) cosineSpan(from uint32, out []float32) {
 		}
 		from, out = from+uint32(n), out[n:]
 	}
+}
+
+func (s *Scorer) queryNorm() uint32 {
+	var dot, norm uint32
+	switch s.kernel {
+	case u8CosineVNNI:
+		u8CosineVNNISpan(s.query, 0, s.query, s.dim, 1, &dot, &norm)
+	case u8CosineAVX2:
+		u8CosineAVX2Span(s.query, 0, s.query, s.dim, 1, &dot, &norm)
+	default:
+		return s.twinQueryNorm()
+	}
+	return norm
 }
