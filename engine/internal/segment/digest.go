@@ -1,0 +1,58 @@
+package segment
+
+import (
+	"encoding/binary"
+	"math/bits"
+
+	"github.com/sextantdb/sextant"
+)
+
+// Digest is the content of a shard in 1024 numbers: for each range of id hashes the sum (mod 2^64) of hash(id, version)
+// over its points. Shards that applied the same entries have equal digests.
+type Digest [1024]uint64
+
+// add counts a point in, remove out.
+func (d *Digest) add(id sextant.PointID, version uint64) {
+	h := hashID(id)
+	d[h>>54] += mix(h, id, version)
+}
+
+func (d *Digest) remove(id sextant.PointID, version uint64) {
+	h := hashID(id)
+	d[h>>54] -= mix(h, id, version)
+}
+
+func mix(h uint64, id sextant.PointID, version uint64) uint64 {
+	h ^= bits.RotateLeft64(version*0x9E3779B185EBCA87, 23)
+	h = (h ^ h>>31) * 0x94D049BB133111EB
+	h ^= bits.RotateLeft64(id.Lo+0x27D4EB2F165667C5, 17) * 0xBF58476D1CE4E5B9
+	h = (h ^ h>>30 ^ id.Hi) * 0xD6E8FEB86659FD93
+	return h ^ h>>32
+}
+
+// Ranges returns the digest as bytes: number of range and sum, 10 bytes little-endian, empty ranges left out.
+func (d *Digest) Ranges() []byte {
+	var out []byte
+	for i, sum := range d {
+		if sum != 0 {
+			out = binary.LittleEndian.AppendUint16(out, uint16(i))
+			out = binary.LittleEndian.AppendUint64(out, sum)
+		}
+	}
+	return out
+}
+
+// ReadDigest is the inverse of Ranges.
+func ReadDigest(b []byte) (d Digest, err error) {
+	if len(b)%10 != 0 {
+		return d, sextant.Errorf(sextant.Corrupt, "digest of %d bytes", len(b))
+	}
+	for ; len(b) > 0; b = b[10:] {
+		i := binary.LittleEndian.Uint16(b)
+		if int(i) >= len(d) {
+			return d, sextant.Errorf(sextant.Corrupt, "digest range %d", i)
+		}
+		d[i] = binary.LittleEndian.Uint64(b[2:])
+	}
+	return d, nil
+}
