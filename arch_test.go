@@ -33,7 +33,7 @@ var layers = map[string]string{
 	"engine/internal/vec":     "",
 	"engine/internal/quant":   "S engine/internal/vec internal/vfs",
 	"engine/internal/hnsw":    "S engine/internal/vec internal/vfs",
-	"engine/internal/sparse":  "S internal/vfs",
+	"engine/internal/sparse":  "S engine/internal/vec",
 	"engine/internal/payload": "S internal/document internal/text",
 	"engine/internal/segment": "S engine/internal/vec engine/internal/quant engine/internal/hnsw engine/internal/sparse engine/internal/payload internal/document internal/order internal/vfs internal/task",
 	"engine":                  "S engine/internal/segment engine/internal/vec internal/wal internal/order internal/codec internal/document internal/task internal/vfs",
