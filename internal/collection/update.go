@@ -1,0 +1,268 @@
+package collection
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/sextantdb/sextant"
+	"github.com/sextantdb/sextant/internal/topology"
+)
+
+// Update does one update on all shards that it concerns.
+func (c *Collection) Update(ctx context.Context, u sextant.Update, w Write) (sextant.Receipt, error) {
+	v := c.view.Load()
+	if err := c.strictUpdate(v, u, w); err != nil {
+		return sextant.Receipt{}, err
+	}
+	if err := v.checkUpdate(u); err != nil {
+		return sextant.Receipt{}, err
+	}
+	return c.apply(ctx, v, u, w)
+}
+
+// UpdateBatch does updates in order until one fails. Strict mode judges all of them before any is done.
+func (c *Collection) UpdateBatch(ctx context.Context, us []sextant.Update, w Write) ([]sextant.Receipt, error) {
+	v := c.view.Load()
+	for _, u := range us {
+		if err := c.strictUpdate(v, u, w); err != nil {
+			return nil, err
+		}
+	}
+	receipts := make([]sextant.Receipt, 0, len(us))
+	for _, u := range us {
+		if err := v.checkUpdate(u); err != nil {
+			return nil, err
+		}
+		receipt, err := c.apply(ctx, v, u, w)
+		if err != nil {
+			return nil, err
+		}
+		receipts = append(receipts, receipt)
+	}
+	return receipts, nil
+}
+
+// Schema does an update of payload indexes or vector names on every shard. Strict mode was asked before.
+func (c *Collection) Schema(ctx context.Context, u sextant.Update, w Write) (sextant.Receipt, error) {
+	v := c.view.Load()
+	w.Keys = nil
+	parts := make([]part, 0, len(v.Shards))
+	for _, id := range v.all.Shards() {
+		parts = append(parts, part{id, u})
+	}
+	return c.send(ctx, v, parts, w)
+}
+
+func (c *Collection) apply(ctx context.Context, v *View, u sextant.Update, w Write) (sextant.Receipt, error) {
+	rings, err := v.forWrite(w)
+	if err != nil {
+		return sextant.Receipt{}, err
+	}
+	var parts []part
+	for _, ring := range rings {
+		parts = append(parts, split(u, ring)...)
+	}
+	if err := c.payWrite(ctx, v, parts); err != nil {
+		return sextant.Receipt{}, err
+	}
+	return c.send(ctx, v, parts, w)
+}
+
+// part is what one shard has to do of an update.
+type part struct {
+	shard  topology.ShardID
+	update sextant.Update
+}
+
+// split gives every shard of the ring its part. What names points by a filter, or no points, goes to all.
+func split(u sextant.Update, ring topology.Ring) []part {
+	if ring.Len() == 1 {
+		return []part{{ring.Shards()[0], u}}
+	}
+	switch u := u.(type) {
+	case sextant.Upsert:
+		return byPoint(u.Points, ring, func(p []sextant.Point) sextant.Update {
+			return sextant.Upsert{Points: p, Mode: u.Mode, Filter: u.Filter}
+		})
+	case sextant.UpdateVectors:
+		return byPoint(u.Points, ring, func(p []sextant.Point) sextant.Update {
+			return sextant.UpdateVectors{Points: p, Filter: u.Filter}
+		})
+	case sextant.DeletePoints:
+		return bySelector(u.Selector, ring, func(s sextant.Selector) sextant.Update { return sextant.DeletePoints{Selector: s} })
+	case sextant.SetPayload:
+		return bySelector(u.Selector, ring, func(s sextant.Selector) sextant.Update {
+			return sextant.SetPayload{Selector: s, Payload: u.Payload, Key: u.Key}
+		})
+	case sextant.OverwritePayload:
+		return bySelector(u.Selector, ring, func(s sextant.Selector) sextant.Update {
+			return sextant.OverwritePayload{Selector: s, Payload: u.Payload}
+		})
+	case sextant.DeletePayload:
+		return bySelector(u.Selector, ring, func(s sextant.Selector) sextant.Update {
+			return sextant.DeletePayload{Selector: s, Keys: u.Keys}
+		})
+	case sextant.ClearPayload:
+		return bySelector(u.Selector, ring, func(s sextant.Selector) sextant.Update { return sextant.ClearPayload{Selector: s} })
+	case sextant.DeleteVectors:
+		return bySelector(u.Selector, ring, func(s sextant.Selector) sextant.Update {
+			return sextant.DeleteVectors{Selector: s, Names: u.Names}
+		})
+	}
+	parts := make([]part, 0, ring.Len())
+	for _, shard := range ring.Shards() {
+		parts = append(parts, part{shard, u})
+	}
+	return parts
+}
+
+// group cuts a list by the owners of its elements, keeping their order; shards without elements are left out.
+func group[T any](list []T, ring topology.Ring, id func(T) sextant.PointID, yield func(topology.ShardID, []T)) {
+	byShard := map[topology.ShardID][]T{}
+	for _, element := range list {
+		shard := ring.Owner(id(element))
+		byShard[shard] = append(byShard[shard], element)
+	}
+	for _, shard := range ring.Shards() {
+		if mine := byShard[shard]; mine != nil {
+			yield(shard, mine)
+		}
+	}
+}
+
+func byPoint(points []sextant.Point, ring topology.Ring, make func([]sextant.Point) sextant.Update) (parts []part) {
+	group(points, ring, func(p sextant.Point) sextant.PointID { return p.ID }, func(shard topology.ShardID, mine []sextant.Point) {
+		parts = append(parts, part{shard, make(mine)})
+	})
+	return parts
+}
+
+func bySelector(s sextant.Selector, ring topology.Ring, make func(sextant.Selector) sextant.Update) (parts []part) {
+	if s.IDs == nil {
+		for _, shard := range ring.Shards() {
+			parts = append(parts, part{shard, make(s)})
+		}
+		return parts
+	}
+	group(s.IDs, ring, func(id sextant.PointID) sextant.PointID { return id }, func(shard topology.ShardID, mine []sextant.PointID) {
+		parts = append(parts, part{shard, make(sextant.Selector{IDs: mine})})
+	})
+	if parts == nil && ring.Len() > 0 { // an empty list is an update like others: it gets a number
+		parts = []part{{ring.Shards()[0], make(s)}}
+	}
+	return parts
+}
+
+// send runs all parts at the same time and makes one receipt of theirs.
+func (c *Collection) send(ctx context.Context, v *View, parts []part, w Write) (sextant.Receipt, error) {
+	limit := w.Default
+	if w.Timeout != nil {
+		limit = *w.Timeout
+	}
+	wait, impatient := w.Wait, w.Wait == sextant.Applied && limit <= 0
+	if impatient { // not even a moment to wait for: it is logged, and told that it is not applied yet
+		wait, limit = sextant.Committed, w.Default
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+
+	receipts := make([]sextant.Receipt, len(parts))
+	failures := make([]error, len(parts))
+	do := func(i int) {
+		shard, ok := v.Shards[parts[i].shard]
+		if !ok {
+			failures[i] = sextant.Errorf(sextant.Internal, "shard %d of collection %s is not here", parts[i].shard, c.name)
+			return
+		}
+		receipts[i], failures[i] = shard.Update(ctx, parts[i].update, wait)
+	}
+	if len(parts) == 1 {
+		do(0)
+	} else {
+		var all sync.WaitGroup
+		for i := range parts {
+			all.Go(func() { do(i) })
+		}
+		all.Wait()
+	}
+	out, err := combine(receipts, failures)
+	if err != nil && errors.Is(err, context.DeadlineExceeded) && sextant.KindOf(err) == sextant.Internal {
+		err = sextant.Errorf(sextant.Timeout, "Timeout error: Operation 'Update' timed out after %s", seconds(limit))
+	}
+	if err == nil && impatient {
+		out.Status = sextant.WaitTimeout
+	}
+	return out, err
+}
+
+// combine makes one answer of several: the largest number; what waited in vain counts more than what is completed, and
+// that more than what is only acknowledged. If only some parts failed the error says how many.
+func combine(receipts []sextant.Receipt, failures []error) (sextant.Receipt, error) {
+	var out sextant.Receipt
+	var first error
+	failed := 0
+	for i, r := range receipts {
+		if failures[i] != nil {
+			failed++
+			if first == nil {
+				first = failures[i]
+			}
+			continue
+		}
+		out.Seq = max(out.Seq, r.Seq)
+		out.Status = max(out.Status, r.Status)
+	}
+	if failed == 0 {
+		return out, nil
+	}
+	if failed == len(receipts) {
+		return sextant.Receipt{}, first
+	}
+	err := &sextant.Error{Kind: sextant.KindOf(first), Err: first}
+	var known *sextant.Error
+	if errors.As(first, &known) {
+		err.RetryAfter = known.RetryAfter
+	}
+	err.Text = sextant.Errorf(err.Kind, "%d out of %d shards failed to apply operation. First error captured: %s",
+		failed, len(receipts), first).Error()
+	return sextant.Receipt{}, err
+}
+
+// DefaultWriteTimeout is how long a write may take when nobody says.
+const DefaultWriteTimeout = 60 * time.Second
+
+// pointCount is the number of points that an update names; by filter it is 0.
+func pointCount(u sextant.Update) int {
+	switch u := u.(type) {
+	case sextant.Upsert:
+		return len(u.Points)
+	case sextant.UpdateVectors:
+		return len(u.Points)
+	default:
+		if s, ok := selector(u); ok {
+			return len(s.IDs)
+		}
+	}
+	return 0
+}
+
+// selector returns the points that an update is about, if it names them by a selector.
+func selector(u sextant.Update) (sextant.Selector, bool) {
+	switch u := u.(type) {
+	case sextant.DeletePoints:
+		return u.Selector, true
+	case sextant.SetPayload:
+		return u.Selector, true
+	case sextant.OverwritePayload:
+		return u.Selector, true
+	case sextant.DeletePayload:
+		return u.Selector, true
+	case sextant.ClearPayload:
+		return u.Selector, true
+	case sextant.DeleteVectors:
+		return u.Selector, true
+	}
+	return sextant.Selector{}, false
+}
