@@ -189,6 +189,6 @@ func (s *scanner) sparse(v vectors, query sextant.Vector, set []uint64) error {
 // check makes sure that stored rows from, from+1, … of the block are what was written.
 func (b *block) check(from uint32, n int) {
 	if b.stored != nil {
-		b.stored.check(int(from)*b.rows.Stride, n*b.rows.Stride)
+		b.stored.check(int64(from)*int64(b.rows.Stride), int64(n)*int64(b.rows.Stride))
 	}
 }

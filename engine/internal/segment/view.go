@@ -44,7 +44,7 @@ func (s *State) Publish() *View {
 	for _, p := range s.parts {
 		next := p.piece()
 		if next.sealed != nil {
-			next.sealed.acquire()
+			next.sealed.Acquire()
 		}
 		v.pieces = append(v.pieces, next)
 	}
@@ -88,7 +88,7 @@ func (v *View) Release() {
 	}
 	for _, p := range v.pieces {
 		if p.sealed != nil {
-			p.sealed.release()
+			p.sealed.Release()
 		}
 	}
 }
