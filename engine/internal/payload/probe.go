@@ -80,7 +80,7 @@ func probeOf(st store, typ sextant.FieldType, nd *node, n uint32) (probe, bool) 
 	default:
 		return probe{}, false
 	}
-	b.estimate()
+	b.estimate(nd.op == opValue || nd.op == opWords)
 	return b.p, true
 }
 
@@ -347,10 +347,13 @@ func union(sets []rowSet, repeats float64) (b bounds) {
 	return b
 }
 
-func (b *prober) estimate() {
+// estimate bounds the size of what was found: sets of rows with a value (byValue), or sets of states.
+func (b *prober) estimate(byValue bool) {
 	p, n := &b.p, float64(b.n)
-	points := float64(b.state(indexed, b.n).count)
-	repeats := max(0, float64(b.entries())-points)
+	repeats := n
+	if byValue {
+		repeats = max(0, float64(b.entries())-float64(b.state(indexed, b.n).count))
+	}
 	base := union(p.base, repeats)
 	if len(p.base) == 1 && p.base[0].fill != nil {
 		base.min, base.exp = 0, b.likely
@@ -366,7 +369,7 @@ func (b *prober) estimate() {
 		}
 	}
 	minus, plus, maybe := union(p.minus, n), union(p.plus, n), union(p.maybe, n)
-	if repeats == 0 && len(p.base) > 0 && !p.base[0].all { // the sets of different values are disjoint
+	if repeats == 0 { // the sets of different values are disjoint
 		minus = union(p.minus, 0)
 	}
 	b.p.est = bounds{
