@@ -1,6 +1,9 @@
 package hnsw
 
-import "math"
+import (
+	"math"
+	mathbits "math/bits"
+)
 
 // A beam is the ascending array of the best candidates of a walk, best last in value but first in place.
 // A candidate is one word, so that ordering is one comparison and ties fall to the lower id:
@@ -48,15 +51,7 @@ func (b *beam) floor() float32 {
 // offer puts a candidate in its place unless the beam is full of better ones.
 func (b *beam) offer(c uint64) {
 	at := b.at
-	lo, hi := 0, len(at)
-	for lo < hi {
-		mid := int(uint(lo+hi) >> 1)
-		if at[mid] > c {
-			lo = mid + 1
-		} else {
-			hi = mid
-		}
-	}
+	lo := rank(at, c)
 	if len(at) < b.size {
 		at = append(at, 0)
 	} else if lo == len(at) {
@@ -68,15 +63,34 @@ func (b *beam) offer(c uint64) {
 	b.next = min(b.next, lo)
 }
 
-// take marks the best unexpanded candidate as expanded and returns its id.
-func (b *beam) take() (id uint32, ok bool) {
-	for i := b.next; i < len(b.at); i++ {
-		if b.at[i]&expanded == 0 {
-			b.at[i] |= expanded
-			b.next = i + 1
-			return packedID(b.at[i]), true
-		}
+// rank is how many candidates are better than c. The search makes no jump that depends on the data: its
+// comparisons are coin tosses, and a wrong guess costs more than the copy that follows.
+func rank(at []uint64, c uint64) int {
+	lo, n := 0, len(at)
+	for n > 0 {
+		half := (n + 1) >> 1
+		_, better := mathbits.Sub64(c, at[lo+half-1], 0)
+		lo += half & -int(better)
+		n -= half
 	}
-	b.next = len(b.at)
-	return 0, false
+	return lo
+}
+
+// peek is the best unexpanded candidate.
+func (b *beam) peek() (id uint32, ok bool) {
+	for b.next < len(b.at) && b.at[b.next]&expanded != 0 {
+		b.next++
+	}
+	if b.next == len(b.at) {
+		return 0, false
+	}
+	return packedID(b.at[b.next]), true
+}
+
+// take is peek and marks the candidate as expanded.
+func (b *beam) take() (id uint32, ok bool) {
+	if id, ok = b.peek(); ok {
+		b.at[b.next] |= expanded
+	}
+	return id, ok
 }

@@ -40,6 +40,9 @@ package hnsw
 import (
 	"errors"
 	"sync"
+	"unsafe"
+
+	"github.com/sextantdb/sextant/engine/internal/vec"
 )
 
 // ErrCorrupt is wrapped by every error that a damaged file causes.
@@ -101,6 +104,12 @@ type level struct {
 func (l *level) block(id uint32) []uint32 {
 	at := int(id) * l.stride
 	return l.links[at : at+l.stride : at+l.stride]
+}
+
+// prefetch asks for a block that is probably the next to be read.
+func (l *level) prefetch(id uint32) {
+	at := int(id) * l.stride
+	vec.Prefetch((*byte)(unsafe.Pointer(&l.links[at])), l.stride/16)
 }
 
 // Len is the number of vertices.

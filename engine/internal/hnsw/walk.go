@@ -103,6 +103,9 @@ func (w *walk) spread(ctx context.Context, l *level, seen *visited, sc Scorer) e
 		if !ok {
 			return fmt.Errorf("%w: a link of %d leads out of the graph", ErrCorrupt, id)
 		}
+		if next, ok := w.beam.peek(); ok {
+			l.prefetch(next)
+		}
 		ids := w.ids[:count]
 		scores, err := w.score(l, sc, ids)
 		if err != nil {

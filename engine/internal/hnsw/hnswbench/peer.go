@@ -28,7 +28,7 @@ type peer struct {
 
 func startPeer(o options, s *set) (*peer, error) {
 	binary := filepath.Join(o.cache, "hnswlib_bench")
-	source := "bench/hnswlib_bench.cpp"
+	source := "bench/hnswlib/hnswlib_bench.cpp"
 	compile := exec.Command("g++", "-O3", "-march=native", "-std=c++17", "-pthread", "-w", "-o", binary, source)
 	if out, err := compile.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%w (run from the top of the repository)\n%s", err, out)
