@@ -12,7 +12,7 @@ import (
 // big is 100 000 vectors of about 100 entries over 30 000 indices, with weights that fall off like those of learned
 // sparse models.
 var big = sync.OnceValue(func() *vectors {
-	w := world{rows: 100000, dims: 30000, length: 65}
+	w := world{rows: 100000, dims: 30000, length: 120}
 	return w.vectors(rand.New(rand.NewPCG(1, 1)))
 })
 

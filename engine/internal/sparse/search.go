@@ -26,8 +26,9 @@ type search struct {
 	top   top
 	// prune: bounds hold, because no weight of the query is negative.
 	prune  bool
-	byMax  []int // terms by ascending max
-	order  []int // terms by ascending bound in the current window
+	share  float64 // of the worst hit that lazy terms may make up: less when that gave many candidates
+	byMax  []int   // terms by ascending max
+	order  []int   // terms by ascending bound in the current window
 	window *window
 	found  []candidate
 }
@@ -43,7 +44,7 @@ const slack = 1 + 1e-9
 
 // run finds the best rows. lists belong to the query's indices, nil where no row has the index.
 func run(ctx context.Context, q *Query, n uint32, postings uint64, lists []list) ([]Hit, error) {
-	s := search{n: min(n, q.N), alive: q.Alive, top: newTop(q), prune: true}
+	s := search{n: min(n, q.N), alive: q.Alive, top: newTop(q), prune: true, share: 1}
 	if s.alive != nil {
 		s.n = uint32(min(uint64(s.n), 64*uint64(len(s.alive))))
 	}
@@ -184,8 +185,8 @@ func (s *search) sort(order []int, key func(t *term) float64) {
 	}
 }
 
-// plan computes the terms' bounds in [lo,hi) and makes those lazy whose bounds together, rest, do not exceed the worst
-// hit: a row that only has them cannot be a hit. some is false when that is so for all.
+// plan computes the terms' bounds in [lo,hi) and makes those lazy whose bounds together, rest, stay below a share of the
+// worst hit: a row that only has them cannot be a hit. some is false when no row can be one.
 func (s *search) plan(lo, hi uint32) (rest float64, some bool) {
 	pruning := s.prune && s.top.above > 0
 	for i := range s.terms {
@@ -201,16 +202,15 @@ func (s *search) plan(lo, hi uint32) (rest float64, some bool) {
 		return 0, some
 	}
 	s.sort(s.order, func(t *term) float64 { return t.bound })
+	sum := 0.0
 	for _, i := range s.order {
 		t := &s.terms[i]
-		t.below = rest
-		if rest+t.bound > s.top.above {
-			return rest, true
+		t.below = sum
+		if sum += t.bound; sum <= s.share*s.top.above {
+			t.lazy, rest = true, sum
 		}
-		t.lazy = true
-		rest += t.bound
 	}
-	return rest, false
+	return rest, sum > s.top.above
 }
 
 // fill adds up the eager terms.
@@ -230,18 +230,17 @@ func (s *search) collect(lo uint32, rest float64) {
 	for ; w.mask != 0; w.mask &= w.mask - 1 {
 		group := bits.TrailingZeros64(w.mask)
 		first := lo + uint32(group)*groupRows
-		if first >= s.n {
-			w.clear(group)
-			continue
-		}
-		alive := s.aliveGroup(first)
 		sums := (*[groupRows]float64)(w.sums[group*groupRows:])
-		if alive != 0 {
-			for i, sum := range sums {
-				// An untouched sum is no more than above, unless that is negative.
-				if sum > above && alive>>i&1 != 0 && (above >= 0 || math.Float64bits(sum) != 1<<63) {
-					s.found = append(s.found, candidate{first + uint32(i), sum})
-				}
+		if first < s.n {
+			good := s.aliveGroup(first)
+			if above >= 0 {
+				good &= aboveMask(sums, above)
+			} else {
+				good &= touchedMask(sums)
+			}
+			for ; good != 0; good &= good - 1 {
+				i := bits.TrailingZeros64(good)
+				s.found = append(s.found, candidate{first + uint32(i), sums[i]})
 			}
 		}
 		*sums = untouched
@@ -260,14 +259,17 @@ func (s *search) finish(lo, hi uint32) {
 	const lookup = 8 // costs as much as adding this many postings; most candidates do not need all lists
 	switch {
 	case lazy == 0:
+		s.share = min(1, s.share+1./64)
 		for _, c := range s.found {
 			if c.sum > s.top.above {
 				s.top.offer(c.row, c.sum)
 			}
 		}
 	case len(s.found)*lazy*lookup > postings:
+		s.share /= 2
 		s.addLazy(lo, hi)
 	default:
+		s.share = min(1, s.share+1./16)
 		s.lookUpLazy()
 	}
 }

@@ -50,6 +50,6 @@ func Dot(queryIndices []uint32, queryValues []float32, indices []uint32, values 
 }
 
 // toScore rounds a sum; adding 0 turns a negative zero into a plain one.
-func toScore(sum float64) float32 { return float32(sum + 0) }
+func toScore(sum float64) float32 { return float32(sum) + 0 }
 
 const none = math.MaxUint32 // no row: rows are below it

@@ -16,7 +16,7 @@ type top struct {
 func newTop(q *Query) top {
 	t := top{k: q.K, above: math.Inf(-1)}
 	if q.Above != nil {
-		t.above = float64(*q.Above)
+		t.above = float64(*q.Above + 0) // no negative zero
 	}
 	return t
 }

@@ -36,17 +36,50 @@ func (w *window) clear(group int) {
 	copy(w.sums[group*groupRows:][:groupRows], untouched[:])
 }
 
+// aboveMask returns the bits of the sums that exceed above, which is not negative. It has no branch on a sum, since how
+// those would turn out is chance: numbers that are not negative compare as their bits do. (NaN counts as above.)
+func aboveMask(sums *[groupRows]float64, above float64) (mask uint64) {
+	limit := int64(math.Float64bits(above))
+	for _, sum := range sums {
+		x := int64(math.Float64bits(sum))
+		x &^= x >> 63 // below 0 is no better than 0
+		mask = mask>>1 | uint64(limit-x)&(1<<63)
+	}
+	return mask
+}
+
+// touchedMask returns the bits of the sums that something was added to.
+func touchedMask(sums *[groupRows]float64) (mask uint64) {
+	for _, sum := range sums {
+		x := math.Float64bits(sum) ^ 1<<63
+		mask = mask>>1 | (x|-x)&(1<<63)
+	}
+	return mask
+}
+
+// touch marks the groups of rows: one by one if they are few, else all from the first to the last.
+func touch[T uint8 | uint16 | uint32](w *window, rows []T, shift uint32) {
+	first, last := (shift+uint32(rows[0]))%windowRows/groupRows, (shift+uint32(rows[len(rows)-1]))%windowRows/groupRows
+	if uint32(len(rows)) >= last-first {
+		w.mask |= math.MaxUint64 << first & (math.MaxUint64 >> (63 - last))
+		return
+	}
+	for _, row := range rows {
+		w.mask |= 1 << ((shift + uint32(row)) % windowRows / groupRows)
+	}
+}
+
 // addPostings adds q·weight to the sums of rows shift+row, where shift makes rows relative to the window. The remainder by
 // windowRows costs nothing and keeps damaged rows from doing worse than wrong sums.
 func addPostings[T uint8 | uint16 | uint32](w *window, rows []T, weights []float32, shift uint32, q float64) {
-	mask := w.mask
+	if len(rows) == 0 {
+		return
+	}
+	touch(w, rows, shift)
 	weights = weights[:len(rows)]
 	for i, row := range rows {
-		r := (shift + uint32(row)) % windowRows
-		w.sums[r] += q*float64(weights[i]) + 0
-		mask |= 1 << (r / groupRows)
+		w.sums[(shift+uint32(row))%windowRows] += q*float64(weights[i]) + 0
 	}
-	w.mask = mask
 }
 
 // lowerBound returns the first place in ascending rows whose row is not below row.
