@@ -1,0 +1,216 @@
+package engine
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"path"
+
+	"github.com/sextantdb/sextant"
+	"github.com/sextantdb/sextant/engine/internal/segment"
+	"github.com/sextantdb/sextant/internal/order"
+	"github.com/sextantdb/sextant/internal/vfs"
+	"github.com/sextantdb/sextant/internal/wal"
+)
+
+// MANIFEST is the whole state of a generation at one seq: its files, and everything that is in no file. It is one line
+//
+//	sextant-manifest <format version> <bytes of JSON> <crc32c in hex>\n
+//
+// followed by JSON, and is only ever replaced. The checksum covers the line up to the checksum, then the JSON; the line
+// stays as it is in later formats, so that an unknown format is told from damage. Only what the manifest names exists;
+// other files of the generation are left over from something that did not end and are removed at open.
+const (
+	manifestFile    = "MANIFEST"
+	manifestVersion = 1
+)
+
+// manifest is the content of MANIFEST.
+type manifest struct {
+	UUID string `json:"uuid"` // of the shard: a new one for a shard of the same name made anew
+	// Base is the place behind which the generation's log began.
+	Base order.Pos `json:"base"`
+	// At is the entry that the files contain as the last one, History the reigns up to there.
+	At      order.Pos     `json:"at"`
+	History order.History `json:"history"`
+	// ActiveThrough is what was applied when this replica stopped being active, while it is not.
+	ActiveThrough *order.Seq `json:"active_through,omitempty"`
+	// Requests are the newest request ids up to At.
+	Requests []pastRequest `json:"requests,omitempty"`
+	// Transfer is what built the generation.
+	Transfer *transferRef `json:"transfer,omitempty"`
+	Digest   []byte       `json:"digest"`
+
+	Schema   segment.Schema            `json:"schema"`
+	Segments []segmentEntry            `json:"segments"`
+	Config   *sextant.CollectionConfig `json:"config,omitempty"`
+}
+
+// segmentEntry is one sealed segment with the rows of it that are dead at At.
+type segmentEntry struct {
+	segment.Meta
+	Tombs *segment.FileRef `json:"tombstones,omitempty"` // nil: none is dead
+}
+
+// pastRequest is a client's request that was logged.
+type pastRequest struct {
+	ID  wal.RequestID `json:"id"`
+	Seq order.Seq     `json:"seq"`
+}
+
+type transferRef struct {
+	ID      uint64 `json:"id"`
+	Attempt uint64 `json:"attempt"`
+}
+
+func (m *manifest) encode() ([]byte, error) {
+	if err := m.check(); err != nil {
+		return nil, fmt.Errorf("manifest: %w", err)
+	}
+	var body bytes.Buffer
+	enc := json.NewEncoder(&body)
+	enc.SetEscapeHTML(false) // parameters of an index come back byte for byte
+	if err := enc.Encode(m); err != nil {
+		return nil, fmt.Errorf("manifest: %w", err)
+	}
+	head := fmt.Sprintf("sextant-manifest %d %d ", manifestVersion, body.Len())
+	sum := crc32.Update(crc32.Checksum([]byte(head), castagnoli), castagnoli, body.Bytes())
+	return append(fmt.Appendf(nil, "%s%08x\n", head, sum), body.Bytes()...), nil
+}
+
+// write makes m what the generation is. The names of the files that it names become durable before it does.
+func (m *manifest) write(fsys vfs.FS, dir string) error {
+	b, err := m.encode()
+	if err != nil {
+		return err
+	}
+	if err := fsys.SyncDir(dir); err != nil {
+		return err
+	}
+	return vfs.WriteAtomic(fsys, path.Join(dir, manifestFile), b)
+}
+
+func decodeManifest(name string, b []byte) (*manifest, error) {
+	line, body, found := bytes.Cut(b, []byte("\n"))
+	at := int64(len(line) + 1)
+	head := line[:bytes.LastIndexByte(line, ' ')+1]
+	var version, size int
+	if _, err := fmt.Sscanf(string(head), "sextant-manifest %d %d ", &version, &size); !found || err != nil {
+		return nil, corrupt(name, 0, "its first line cannot be read")
+	}
+	sum := crc32.Update(crc32.Checksum(head, castagnoli), castagnoli, body)
+	if len(body) != size || string(line[len(head):]) != fmt.Sprintf("%08x", sum) {
+		return nil, corrupt(name, 0, "its checksum is wrong")
+	}
+	if version != manifestVersion {
+		return nil, sextant.Errorf(sextant.Internal, "%s is of the unknown format version %d: a newer version wrote it", name, version)
+	}
+	m := &manifest{}
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(m); err != nil {
+		return nil, corrupt(name, at+dec.InputOffset(), "%v", err)
+	}
+	if err := m.check(); err != nil {
+		return nil, corrupt(name, at, "%v", err)
+	}
+	return m, nil
+}
+
+func readManifest(fsys vfs.FS, dir string) (*manifest, error) {
+	name := path.Join(dir, manifestFile)
+	b, err := vfs.ReadFile(fsys, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, corrupt(name, 0, "it is missing")
+	} else if err != nil {
+		return nil, err
+	}
+	return decodeManifest(name, b)
+}
+
+// check says what in m cannot be. It runs before writing and after reading.
+func (m *manifest) check() error {
+	if m.UUID == "" {
+		return errors.New("the shard has no uuid")
+	}
+	if err := m.History.Check(); err != nil {
+		return err
+	}
+	if term, known := m.History.TermAt(m.At.Seq); !known || term != m.At.Term {
+		return fmt.Errorf("the history does not know %s", m.At)
+	}
+	if n := len(m.History); n > 0 && m.History[n-1].First > m.At.Seq {
+		return fmt.Errorf("the history goes on behind %s", m.At)
+	}
+	if m.Base.Seq > m.At.Seq {
+		return fmt.Errorf("the log begins at %s, behind the checkpoint at %s", m.Base, m.At)
+	}
+	if term, known := m.History.TermAt(m.Base.Seq); known && term != m.Base.Term {
+		return fmt.Errorf("the history does not know the base %s", m.Base)
+	}
+	segments, files := map[string]bool{}, map[string]bool{}
+	for i := range m.Segments {
+		s := &m.Segments[i]
+		if s.UUID == "" || segments[s.UUID] || s.Rows == 0 {
+			return fmt.Errorf("segment %q is empty or named twice", s.UUID)
+		}
+		segments[s.UUID] = true
+	}
+	for _, f := range m.files() {
+		if !plainName(f.Name) || files[f.Name] || f.Bytes < 0 {
+			return fmt.Errorf("file %q has a bad name or is named twice", f.Name)
+		}
+		files[f.Name] = true
+	}
+	return nil
+}
+
+// plainName says whether a file of a generation may be called so: nothing that leads elsewhere, hides, or has a meaning
+// of its own.
+func plainName(name string) bool {
+	if name == "" || len(name) > 200 || name[0] == '.' || name == manifestFile || name == logDir || path.Ext(name) == ".tmp" {
+		return false
+	}
+	for _, c := range []byte(name) {
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '-' || c == '_') {
+			return false
+		}
+	}
+	return true
+}
+
+// files lists all files that the manifest names, in their order.
+func (m *manifest) files() []segment.FileRef {
+	var all []segment.FileRef
+	for i := range m.Segments {
+		all = append(all, m.Segments[i].Files...)
+		if t := m.Segments[i].Tombs; t != nil {
+			all = append(all, *t)
+		}
+	}
+	return all
+}
+
+// removeLeftovers removes the files of a generation that the manifest does not name.
+func (m *manifest) removeLeftovers(fsys vfs.FS, dir string) error {
+	known := map[string]bool{manifestFile: true, logDir: true}
+	for _, f := range m.files() {
+		known[f.Name] = true
+	}
+	infos, err := fsys.List(dir)
+	if err != nil {
+		return err
+	}
+	for _, info := range infos {
+		if known[info.Name] {
+			continue
+		}
+		if err := fsys.RemoveAll(path.Join(dir, info.Name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
