@@ -100,12 +100,12 @@ func (s *State) append(r newRow) {
 		key := slotKey{name, slot.Seq}
 		dst := h.slots[key]
 		if v := lastNamed(r.given, name); v != nil {
-			dst.appendVector(v.Vector)
+			dst.appendVector(h.len(), v.Vector)
 			continue
 		}
 		raw, ok := r.old.rawVector(key, r.oldRow)
 		if ok && !slices.Contains(r.without, name) {
-			dst.appendRaw(raw)
+			dst.appendRaw(h.len(), raw)
 		} else {
 			dst.appendNone()
 		}
@@ -223,11 +223,30 @@ func (s *State) createVector(name string, slot VectorSlot) error {
 	return nil
 }
 
+// createField indexes a path in all heads at once; sealed segments get their index by a build.
 func (s *State) createField(key string, slot FieldSlot) {
-	if old, ok := s.schema.Fields[key]; ok && old.Spec.Equal(slot.Spec) {
+	old, ok := s.schema.Fields[key]
+	if ok && old.Spec.Equal(slot.Spec) {
 		return
 	}
+	s.dropField(key)
 	s.schema = s.schema.setField(key, &slot)
+	for _, p := range s.parts {
+		if p.head != nil {
+			p.head.addField(slotKey{key, slot.Seq}, slot.Spec)
+		}
+	}
 }
 
-func (s *State) dropField(key string) { s.schema = s.schema.setField(key, nil) }
+func (s *State) dropField(key string) {
+	old, ok := s.schema.Fields[key]
+	if !ok {
+		return
+	}
+	s.schema = s.schema.setField(key, nil)
+	for _, p := range s.parts {
+		if p.head != nil {
+			p.head.dropField(slotKey{key, old.Seq})
+		}
+	}
+}

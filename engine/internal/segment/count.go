@@ -6,22 +6,28 @@ import (
 	"github.com/sextantdb/sextant"
 )
 
-// Count returns how many points match.
+// Count returns how many points match, or without exact about how many.
 func (v *View) Count(ctx context.Context, f *sextant.Filter, exact bool) (n uint64, err error) {
 	defer border(&err)()
 	for _, p := range v.pieces {
-		if f.IsEmpty() {
-			n += uint64(p.live())
+		if p.live() == 0 {
 			continue
 		}
-		match, err := v.rowTest(ctx, p, f, p.len())
+		f, err := v.filter(p, f)
 		if err != nil {
 			return 0, err
 		}
-		for row := range p.len() {
-			if !p.tombs.has(row) && match(row) {
-				n++
+		switch {
+		case f.m == nil:
+			n += uint64(p.live())
+		case exact:
+			_, count, err := f.sel(ctx)
+			if err != nil {
+				return 0, err
 			}
+			n += uint64(count)
+		default:
+			n += uint64(float64(f.m.Estimate().Expected) / float64(p.len()) * float64(p.live()))
 		}
 	}
 	return n, nil

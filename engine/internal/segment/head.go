@@ -4,6 +4,8 @@ import (
 	"maps"
 
 	"github.com/sextantdb/sextant"
+	"github.com/sextantdb/sextant/engine/internal/payload"
+	"github.com/sextantdb/sextant/engine/internal/sparse"
 	"github.com/sextantdb/sextant/engine/internal/vec"
 )
 
@@ -13,7 +15,9 @@ type head struct {
 	versions column[uint64]
 	payloads column[ref]
 	blobs    arena
-	slots    map[slotKey]*headSlot // replaced, never changed
+	slots    map[slotKey]*headSlot          // replaced, never changed
+	fields   map[slotKey]*payload.HeadField // likewise
+	shape    int                            // counts changes of slots and fields
 	runs     sortedRuns
 	bytes    int64
 }
@@ -26,14 +30,19 @@ type headSlot struct {
 	dense   rowColumn     // Dense
 	refs    column[ref]   // Multi, Sparse: into blobs; noRef if the row lacks it
 	blobs   arena
-	count   uint32 // rows that have the vector, dead ones too
+	index   *sparse.Head // Sparse
+	count   uint32       // rows that have the vector, dead ones too
+	inner   uint64       // as VectorMeta.Inner
 	bytes   int64
 }
 
 func newHead(schema *Schema) *head {
-	h := &head{slots: map[slotKey]*headSlot{}}
+	h := &head{slots: map[slotKey]*headSlot{}, fields: map[slotKey]*payload.HeadField{}}
 	for name, slot := range schema.Vectors {
 		h.slots[slotKey{name, slot.Seq}] = newHeadSlot(slot.Spec, 0)
+	}
+	for key, slot := range schema.Fields {
+		h.addField(slotKey{key, slot.Seq}, slot.Spec)
 	}
 	return h
 }
@@ -41,6 +50,9 @@ func newHead(schema *Schema) *head {
 func newHeadSlot(spec sextant.VectorSpec, base uint32) *headSlot {
 	s := &headSlot{spec: spec, base: base}
 	s.dense.stride = rowsOf(spec, nil).Stride
+	if spec.Kind == sextant.Sparse {
+		s.index = sparse.NewHead()
+	}
 	return s
 }
 
@@ -51,6 +63,7 @@ func (h *head) addSlot(key slotKey, spec sextant.VectorSpec) {
 	slots := maps.Clone(h.slots)
 	slots[key] = newHeadSlot(spec, h.len())
 	h.slots = slots
+	h.shape++
 }
 
 // dropSlot forgets a vector name; views keep what they hold.
@@ -58,36 +71,73 @@ func (h *head) dropSlot(key slotKey) {
 	slots := maps.Clone(h.slots)
 	delete(slots, key)
 	h.slots = slots
+	h.shape++
+}
+
+// addField indexes a payload path, of the rows that are there already, too. A path that cannot be parsed, or settings that
+// no index can be made of, give none: the schema has been checked where it was made.
+func (h *head) addField(key slotKey, spec sextant.FieldSpec) {
+	path, err := sextant.ParsePath(key.name)
+	if err != nil {
+		return
+	}
+	field := payload.NewHeadField(path, spec)
+	for row := range h.len() {
+		field.Add(row, h.payload(row))
+	}
+	fields := maps.Clone(h.fields)
+	fields[key] = field
+	h.fields = fields
+	h.shape++
+}
+
+func (h *head) dropField(key slotKey) {
+	fields := maps.Clone(h.fields)
+	delete(fields, key)
+	h.fields = fields
+	h.shape++
 }
 
 // A row begins with one append to each slot and ends with finish.
 
-func (s *headSlot) appendRaw(raw []byte) {
-	s.count++
-	if s.spec.Kind == sextant.Dense {
-		copy(s.dense.grow(), raw)
-		s.present.append(1)
-		s.bytes += int64(s.dense.stride) + 1
-		return
-	}
-	dst, r := s.blobs.alloc(len(raw))
+func (s *headSlot) appendRaw(row uint32, raw []byte) {
+	dst := s.next(len(raw))
 	copy(dst, raw)
-	s.refs.append(r)
-	s.bytes += int64(len(raw)) + 12
+	s.note(row, dst)
 }
 
-func (s *headSlot) appendVector(v sextant.Vector) {
+func (s *headSlot) appendVector(row uint32, v sextant.Vector) {
+	dst := s.next(rawSize(s.spec, v))
+	encodeRaw(s.spec, v, dst)
+	s.note(row, dst)
+}
+
+// next makes room for a vector of the next row.
+func (s *headSlot) next(size int) []byte {
 	s.count++
 	if s.spec.Kind == sextant.Dense {
-		encodeRaw(s.spec, v, s.dense.grow())
 		s.present.append(1)
 		s.bytes += int64(s.dense.stride) + 1
-		return
+		return s.dense.grow()[:size]
 	}
-	dst, r := s.blobs.alloc(rawSize(s.spec, v))
-	encodeRaw(s.spec, v, dst)
+	dst, r := s.blobs.alloc(size)
 	s.refs.append(r)
-	s.bytes += int64(len(dst)) + 12
+	s.bytes += int64(size) + 12
+	return dst
+}
+
+// note counts and indexes a stored vector.
+func (s *headSlot) note(row uint32, raw []byte) {
+	switch s.spec.Kind {
+	case sextant.Sparse:
+		s.inner += uint64(len(raw) / 8)
+		indices, values := decodeSparse(raw)
+		s.index.Add(row, indices, values)
+	case sextant.Multi:
+		s.inner += uint64(len(raw) / s.dense.stride * s.spec.Dim)
+	default:
+		s.inner += uint64(s.spec.Dim)
+	}
 }
 
 func (s *headSlot) appendNone() {
@@ -105,17 +155,20 @@ func (s *headSlot) appendNone() {
 const rowBytes = 24 + 4 + 6 + 8 + 12
 
 // finish completes a row whose vectors were appended.
-func (h *head) finish(id sextant.PointID, version uint64, payload sextant.Payload) {
+func (h *head) finish(id sextant.PointID, version uint64, doc sextant.Payload) {
 	at := noRef
-	if len(payload) > 0 && string(payload) != "{}" {
-		dst, r := h.blobs.alloc(len(payload))
-		copy(dst, payload)
+	if len(doc) > 0 && string(doc) != "{}" {
+		dst, r := h.blobs.alloc(len(doc))
+		copy(dst, doc)
 		at = r
+	}
+	for _, field := range h.fields {
+		field.Add(h.len(), doc)
 	}
 	h.payloads.append(at)
 	h.versions.append(version)
 	h.table.append(id)
-	h.bytes += rowBytes + int64(len(payload))
+	h.bytes += rowBytes + int64(len(doc))
 }
 
 // size returns the bytes that the head holds.
@@ -123,6 +176,12 @@ func (h *head) size() int64 {
 	n := h.bytes
 	for _, s := range h.slots {
 		n += s.bytes
+		if s.index != nil {
+			n += s.index.Bytes()
+		}
+	}
+	for _, field := range h.fields {
+		n += field.Bytes()
 	}
 	return n
 }
@@ -156,12 +215,12 @@ func (h *head) rawVector(key slotKey, row uint32) ([]byte, bool) {
 func (h *head) view() *headView {
 	v := &headView{
 		head: h, n: h.len(), ids: h.table.ids, versions: h.versions, payloads: h.payloads, blobs: h.blobs,
-		slots: make(map[slotKey]*headVectors, len(h.slots)),
+		slots: make(map[slotKey]*headVectors, len(h.slots)), fields: h.fields, shape: h.shape, bytes: h.bytes,
 	}
 	for key, s := range h.slots {
 		v.slots[key] = &headVectors{
 			spec: s.spec, base: s.base, end: v.n, present: s.present, dense: s.dense, refs: s.refs, blobs: s.blobs,
-			count: s.count,
+			index: s.index, count: s.count, inner: s.inner, bytes: s.bytes,
 		}
 	}
 	return v
@@ -177,6 +236,9 @@ type headView struct {
 	payloads column[ref]
 	blobs    arena
 	slots    map[slotKey]*headVectors
+	fields   map[slotKey]*payload.HeadField
+	shape    int
+	bytes    int64
 }
 
 func (v *headView) len() uint32                   { return v.n }
@@ -208,7 +270,10 @@ type headVectors struct {
 	dense     rowColumn
 	refs      column[ref]
 	blobs     arena
+	index     *sparse.Head
 	count     uint32
+	inner     uint64
+	bytes     int64
 }
 
 func (v *headVectors) has(row uint32) bool {
@@ -232,15 +297,7 @@ func (v *headVectors) value(row uint32) sextant.Vector { return decodeRaw(v.spec
 
 // unchanged reports whether the head still is what the view saw.
 func (v *headView) unchanged(h *head) bool {
-	if v.n != h.len() || len(v.slots) != len(h.slots) {
-		return false
-	}
-	for key := range v.slots {
-		if h.slots[key] == nil {
-			return false
-		}
-	}
-	return true
+	return v.n == h.len() && v.shape == h.shape
 }
 
 // blocks implements denseVectors: one block for each chunk of the column.

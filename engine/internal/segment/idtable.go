@@ -89,3 +89,16 @@ func (t *idTable) find(id sextant.PointID, n uint32) (uint32, bool) {
 	}
 	return row, ok
 }
+
+// older visits the rows of id before row.
+func (t *idTable) older(row uint32, visit func(row uint32)) {
+	for {
+		t.mu.RLock()
+		row = t.prev.at(row)
+		t.mu.RUnlock()
+		if row == none {
+			return
+		}
+		visit(row)
+	}
+}

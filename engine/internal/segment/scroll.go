@@ -155,7 +155,14 @@ func (v *View) walk(ctx context.Context, f *sextant.Filter, from *sextant.PointI
 ) error {
 	var m merged
 	for _, p := range v.pieces {
-		match, err := v.rowTest(ctx, p, f, limit)
+		if p.live() == 0 {
+			continue
+		}
+		filter, err := v.filter(p, f)
+		if err != nil {
+			return err
+		}
+		match, err := filter.forWalk(ctx, limit)
 		if err != nil {
 			return err
 		}

@@ -55,11 +55,11 @@ func (v *View) searchPiece(ctx context.Context, q *SearchRequest, slot VectorSlo
 	if vs == nil || p.live() == 0 {
 		return nil
 	}
-	match, err := v.rowTest(ctx, p, q.Filter, p.len())
+	f, err := v.filter(p, q.Filter)
 	if err != nil {
 		return err
 	}
-	s := &scanner{ctx: ctx, p: p, index: int32(i), match: match, top: top}
+	s := &scanner{ctx: ctx, p: p, index: int32(i), match: f.test(ctx), top: top}
 	switch slot.Spec.Kind {
 	case sextant.Sparse:
 		return s.sparse(vs, q.Vector, nil)
