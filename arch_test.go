@@ -109,7 +109,7 @@ func TestImportsPointDownwards(t *testing.T) {
 func TestOutsideImportsStayInTheirRooms(t *testing.T) {
 	rooms := map[string]string{
 		"net/http":                               "internal/rest internal/telemetry internal/snapshot internal/node server cmd/sextant",
-		"os":                                     "internal/vfs internal/config server cmd/sextant internal/node",
+		"os":                                     "internal/vfs internal/config internal/telemetry server cmd/sextant internal/node",
 		"os/exec":                                "",
 		"C":                                      "",
 		"unsafe":                                 "engine/internal/vec engine/internal/hnsw engine/internal/quant engine/internal/segment engine/internal/payload engine/internal/sparse internal/vfs internal/rest internal/document",
