@@ -94,6 +94,7 @@ func FuzzOpen(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		use(t, data)
+		data = append([]byte(nil), data...)
 		reseal(data)
 		use(t, data)
 	})
