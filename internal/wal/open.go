@@ -184,19 +184,30 @@ func (l *Log) cutTorn(f vfs.File, name string, from, size int64, at order.Pos) e
 	if seq <= at.Seq {
 		return &CorruptError{File: name, Offset: from, Why: fmt.Sprintf("record %d is bad, the checkpoint is at %d", seq, at.Seq)}
 	}
-	rest := make([]byte, size-from)
-	if _, err := f.ReadAt(rest, from); err != nil && err != io.EOF {
+	proven, err := provenDurable(f, from, size, seq)
+	if err != nil {
 		return fmt.Errorf("wal: read %s: %w", name, err)
 	}
-	for off := recordAlign; off+recordHead <= len(rest); off += recordAlign {
-		r, _, err := decode(rest[off:])
-		if err == nil && r.Durable >= seq {
-			return &CorruptError{File: name, Offset: from,
-				Why: fmt.Sprintf("record %d is bad, a later one says that it was durable", seq)}
-		}
+	if proven {
+		return &CorruptError{File: name, Offset: from,
+			Why: fmt.Sprintf("record %d is bad, a later one says that it was durable", seq)}
 	}
 	if err := f.Truncate(from); err != nil {
 		return err
 	}
 	return f.Sync()
+}
+
+// provenDurable says whether a good record behind from tells that seq was durable.
+func provenDurable(f vfs.File, from, size int64, seq order.Seq) (bool, error) {
+	rest := make([]byte, size-from)
+	if _, err := f.ReadAt(rest, from); err != nil && err != io.EOF {
+		return false, err
+	}
+	for off := recordAlign; off+recordHead <= len(rest); off += recordAlign {
+		if r, _, err := decode(rest[off:]); err == nil && r.Durable >= seq {
+			return true, nil
+		}
+	}
+	return false, nil
 }
