@@ -1,6 +1,8 @@
 package segment
 
 import (
+	"slices"
+
 	"github.com/sextantdb/sextant"
 	"github.com/sextantdb/sextant/engine/internal/vec"
 )
@@ -15,12 +17,26 @@ func Prepare(name string, spec sextant.VectorSpec, v sextant.Vector) (sextant.Ve
 	if err := checkVector(name, spec, v); err != nil {
 		return v, err
 	}
-	if spec.Kind == sextant.Sparse || spec.Distance != sextant.Cosine || spec.Datatype == sextant.Uint8 {
+	if spec.Kind == sextant.Sparse {
+		return prepareSparse(name, v)
+	}
+	if spec.Distance != sextant.Cosine || spec.Datatype == sextant.Uint8 {
 		return v, nil
 	}
 	v.Values = append([]float32(nil), v.Values...)
 	for from := 0; from < len(v.Values); from += spec.Dim {
 		vec.Normalize(v.Values[from : from+spec.Dim])
+	}
+	return v, nil
+}
+
+// prepareSparse sorts a sparse vector by index, if it is not.
+func prepareSparse(name string, v sextant.Vector) (sextant.Vector, error) {
+	if !slices.IsSorted(v.Indices) {
+		v.Indices, v.Values = slices.Clone(v.Indices), slices.Clone(v.Values)
+	}
+	if !sextant.SortSparse(v.Indices, v.Values) {
+		return v, sextant.Errorf(sextant.WrongInput, "indices of sparse vector %q must be unique", name)
 	}
 	return v, nil
 }

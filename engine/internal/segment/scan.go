@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/sextantdb/sextant"
+	"github.com/sextantdb/sextant/engine/internal/sparse"
 	"github.com/sextantdb/sextant/engine/internal/vec"
 )
 
@@ -79,9 +80,7 @@ func (s *scanner) denseSet(spec sextant.VectorSpec, v denseVectors, query []floa
 		scorer := vec.NewScorer(metricOf(spec), b.rows, query)
 		flush := func() error {
 			out := scores[:len(rows)]
-			for _, row := range rows {
-				b.check(row, 1)
-			}
+			b.checkRows(rows)
 			scorer.ScoreBatch(rows, out)
 			for i, score := range out {
 				if row := b.first + rows[i]; score >= s.top.floor() && v.has(row) {
@@ -166,22 +165,8 @@ func (s *scanner) multi(spec sextant.VectorSpec, v multiVectors, query sextant.V
 func (s *scanner) sparse(v vectors, query sextant.Vector, set []uint64) error {
 	return s.each(v, set, func(row uint32) {
 		indices, values := decodeSparse(v.raw(row))
-		var sum float32
-		shared := false
-		for i, j := 0, 0; i < len(indices) && j < len(query.Indices); {
-			switch a, b := indices[i], query.Indices[j]; {
-			case a < b:
-				i++
-			case a > b:
-				j++
-			default:
-				sum += values[i] * query.Values[j]
-				shared = true
-				i, j = i+1, j+1
-			}
-		}
-		if shared {
-			s.top.offer(hit{sum, row, s.index})
+		if score, shared := sparse.Dot(query.Indices, query.Values, indices, values); shared {
+			s.top.offer(hit{score, row, s.index})
 		}
 	})
 }
@@ -190,5 +175,15 @@ func (s *scanner) sparse(v vectors, query sextant.Vector, set []uint64) error {
 func (b *block) check(from uint32, n int) {
 	if b.stored != nil {
 		b.stored.check(int64(from)*int64(b.rows.Stride), int64(n)*int64(b.rows.Stride))
+	}
+}
+
+// checkRows does the same for single rows.
+func (b *block) checkRows(rows []uint32) {
+	if b.stored == nil || b.stored.file.left.Load() == 0 {
+		return
+	}
+	for _, row := range rows {
+		b.check(row, 1)
 	}
 }

@@ -2,6 +2,8 @@ package segment
 
 import (
 	"context"
+	"runtime"
+	"sync"
 
 	"github.com/sextantdb/sextant"
 )
@@ -26,22 +28,20 @@ func (v *View) Search(ctx context.Context, q SearchRequest) (found []sextant.Sco
 	if err != nil {
 		return nil, err
 	}
-	slot, ok := v.schema.Vectors[q.Using]
-	if !ok {
-		return nil, unknownVector(q.Using)
-	}
-	if q.Vector, err = Prepare(q.Using, slot.Spec, q.Vector); err != nil {
+	s, err := v.newSearch(ctx, &q)
+	if err != nil {
 		return nil, err
 	}
-	top := &topK{view: v, k: q.Limit}
-	for i := range v.pieces {
-		if err := v.searchPiece(ctx, &q, slot, i, top); err != nil {
-			return nil, err
-		}
+	top, err := s.run(ctx)
+	if err != nil {
+		return nil, err
 	}
-	for _, h := range top.sorted() {
-		score := shown(slot.Spec, h.score)
-		if !passes(slot.Spec, score, q.Threshold) {
+	for i, h := range top.sorted() {
+		if i%256 == 255 {
+			stopped(ctx)
+		}
+		score := shown(s.slot.Spec, h.score)
+		if !passes(s.slot.Spec, score, q.Threshold) {
 			break
 		}
 		found = append(found, sextant.ScoredPoint{Record: r.record(v.pieces[h.piece], h.row), Score: score})
@@ -49,23 +49,126 @@ func (v *View) Search(ctx context.Context, q SearchRequest) (found []sextant.Sco
 	return found, nil
 }
 
-func (v *View) searchPiece(ctx context.Context, q *SearchRequest, slot VectorSlot, i int, top *topK) error {
-	p := v.pieces[i]
-	vs := p.rows.vectors(slotKey{q.Using, slot.Seq})
+// search is one request over one view.
+type search struct {
+	v      *View
+	q      *SearchRequest
+	slot   VectorSlot
+	key    slotKey
+	tuning VectorTuning
+}
+
+func (v *View) newSearch(ctx context.Context, q *SearchRequest) (*search, error) {
+	slot, ok := v.schema.Vectors[q.Using]
+	if !ok {
+		return nil, unknownVector(q.Using)
+	}
+	s := &search{v: v, q: q, slot: slot, key: slotKey{q.Using, slot.Seq}, tuning: v.tuning.Vector(q.Using)}
+	var err error
+	if q.Vector, err = Prepare(q.Using, slot.Spec, q.Vector); err != nil {
+		return nil, err
+	}
+	idf := slot.Spec.Kind == sextant.Sparse && s.tuning.IDF
+	if q.Params.IDFCorpusFlag && !idf {
+		return nil, sextant.Errorf(sextant.WrongInput, "Validation failed: search param `idf` requires a sparse vector "+
+			"with the `idf` modifier, which vector %q is not", q.Using)
+	}
+	if idf {
+		q.Vector, err = v.weighIDF(ctx, s.key, q.Vector, q.Params.IDFCorpus)
+	}
+	return s, err
+}
+
+// parallelRows is how many rows a segment must have for a search to give it a goroutine of its own.
+const parallelRows = 100_000
+
+// run searches all pieces: large ones beside each other, the others one after the other, so that the worst score found
+// in one already narrows the next.
+func (s *search) run(ctx context.Context) (*topK, error) {
+	var large, small []int
+	for i, p := range s.v.pieces {
+		if p.live() >= parallelRows {
+			large = append(large, i)
+		} else if p.live() > 0 {
+			small = append(small, i)
+		}
+	}
+	top := &topK{view: s.v, k: s.q.Limit}
+	lanes := min(len(large), runtime.GOMAXPROCS(0))
+	if lanes < 2 {
+		for _, i := range append(large, small...) {
+			if err := s.piece(ctx, i, top); err != nil {
+				return nil, err
+			}
+		}
+		return top, nil
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	tops, errs := make([]*topK, lanes), make([]error, lanes)
+	todo := append(large, small...)
+	next := make(chan int, len(todo))
+	for _, i := range todo {
+		next <- i
+	}
+	close(next)
+	var wg sync.WaitGroup
+	for lane := range lanes {
+		tops[lane] = &topK{view: s.v, k: s.q.Limit}
+		wg.Go(func() {
+			defer border(&errs[lane])()
+			for i := range next {
+				if errs[lane] = s.piece(ctx, i, tops[lane]); errs[lane] != nil {
+					cancel()
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return top, s.join(top, tops, errs)
+}
+
+// join puts the finds of all lanes together. Of several errors the first one counts that is not the cancellation of the
+// others.
+func (s *search) join(top *topK, tops []*topK, errs []error) (err error) {
+	for lane := range tops {
+		if e := errs[lane]; e != nil && (err == nil || err == context.Canceled) {
+			err = e
+		}
+		for _, h := range tops[lane].hits {
+			top.offer(h)
+		}
+	}
+	return err
+}
+
+// piece searches one piece of the view.
+func (s *search) piece(ctx context.Context, i int, top *topK) error {
+	p := s.v.pieces[i]
+	vs := p.rows.vectors(s.key)
 	if vs == nil || p.live() == 0 {
 		return nil
 	}
-	f, err := v.filter(p, q.Filter)
+	f, err := s.v.filter(p, s.q.Filter)
 	if err != nil {
 		return err
 	}
-	s := &scanner{ctx: ctx, p: p, index: int32(i), match: f.test(ctx), top: top}
-	switch slot.Spec.Kind {
-	case sextant.Sparse:
-		return s.sparse(vs, q.Vector, nil)
-	case sextant.Multi:
-		return s.multi(slot.Spec, vs.(multiVectors), q.Vector, nil)
-	default:
-		return s.dense(slot.Spec, vs.(denseVectors), q.Vector.Values)
+	sc := &scanner{ctx: ctx, p: p, index: int32(i), top: top}
+	if s.slot.Spec.Kind == sextant.Dense {
+		return s.dense(sc, f, vs.(denseVectors))
 	}
+	// These are scored one by one at some cost, or need the matching rows beforehand.
+	if s.slot.Spec.Kind == sextant.Multi && !f.worthSelecting(p.len()) {
+		sc.match = f.test(ctx)
+		return sc.multi(s.slot.Spec, vs.(multiVectors), s.q.Vector, nil)
+	}
+	bits, count, err := f.sel(ctx)
+	if err != nil || count == 0 {
+		return err
+	}
+	if s.slot.Spec.Kind == sextant.Multi {
+		return sc.multi(s.slot.Spec, vs.(multiVectors), s.q.Vector, bits)
+	}
+	return sc.searchSparse(s.key, vs, s.q.Vector, bits)
 }
