@@ -155,7 +155,7 @@ func (h *headStore) entries() uint32 {
 func (h *headStore) grown(n uint32) bool {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	return h.last > n
+	return h.form == numbersForm && h.last > n
 }
 
 func (h *headStore) numbers(lo, hi int64, _ uint32, to []rowSet) []rowSet {

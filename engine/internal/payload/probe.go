@@ -38,7 +38,7 @@ type store interface {
 	terms(n uint32, yield func(term string, rows rowSet) bool)
 	termCount() int
 	places(a *area, n uint32) (rows rowSet, likely float64)
-	grown(n uint32) bool // there are rows from n on
+	grown(n uint32) bool // there may be rows from n on in numbers
 }
 
 // stateKind names the sets of rows that every index keeps.
@@ -381,8 +381,8 @@ func (b *prober) estimate(byValue bool) {
 		p.est.min, p.est.exp = 0, p.est.exp/2
 		p.reads = base.max
 	}
-	if b.grown(b.n) {
-		p.est.min = 0
+	if b.grown(b.n) { // columns count rows that are too new
+		p.est.min, p.est.max = 0, p.est.max+minus.min
 	}
 	p.reads += maybe.max
 	p.est = p.est.clip(n)

@@ -40,7 +40,9 @@ func (m *memory) Rows(id sextant.PointID, yield func(uint32)) {
 	}
 }
 
-func (m *memory) HasVector(row uint32, name string) bool { return slices.Contains(m.vectors[name], row) }
+func (m *memory) HasVector(row uint32, name string) bool {
+	return slices.Contains(m.vectors[name], row)
+}
 
 func (m *memory) Field(key string) FieldIndex { return m.fields[key] }
 

@@ -137,7 +137,9 @@ func TestWorkedExamples(t *testing.T) {
 func TestNested(t *testing.T) {
 	base := segment(`{"d":[{"x":1,"y":2},{"x":3,"y":4}]}`, `{"d":[{"x":1,"y":4}]}`, `{"d":[]}`, `{"d":{"x":1,"y":4}}`, `{"d":[5,null,[{"x":1}]]}`)
 	x1, y4 := sextant.Match{Value: int64(1)}, sextant.Match{Value: int64(4)}
-	in := func(f *sextant.Filter) sextant.Condition { return sextant.Nested{Key: sextant.MustPath("d"), Filter: f} }
+	in := func(f *sextant.Filter) sextant.Condition {
+		return sextant.Nested{Key: sextant.MustPath("d"), Filter: f}
+	}
 	for name, src := range variants(base, "d[].x") {
 		for other, src := range variants(src, "d[].y") {
 			f := func(filter *sextant.Filter, want string) {
