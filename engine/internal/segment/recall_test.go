@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/sextantdb/sextant"
+	"github.com/sextantdb/sextant/engine/internal/hnsw"
 )
 
 // clustered returns points around a few centres, as embeddings are.
@@ -127,5 +128,64 @@ func TestRecallUnderFilters(t *testing.T) {
 		}
 		v.Release()
 		s.state.Close()
+	}
+}
+
+// TestWalksUnderFilters forces walks where the planner would scan such a small segment.
+func TestWalksUnderFilters(t *testing.T) {
+	const n, dim, k = 12000, 32, 10
+	s, _, queries := recallShard(t, n, dim, true)
+	defer s.state.Close()
+	v := s.state.Publish()
+	defer v.Release()
+	ctx := context.Background()
+	for _, share := range []float64{1, 0.5, 0.1, 0.05} {
+		for _, tested := range []bool{false, true} {
+			found, all := 0, 0
+			for _, values := range queries {
+				q := SearchRequest{Vector: sextant.Vector{Values: values}, Limit: k, Filter: below(share * 1000)}
+				q.Params.EF = 100
+				sr, err := v.newSearch(ctx, &q)
+				s.must(err)
+				p := v.pieces[0]
+				f, err := v.filter(p, q.Filter)
+				s.must(err)
+				set, count, err := f.sel(ctx)
+				s.must(err)
+				vs := p.rows.vectors(sr.key).(*sealedVectors)
+				exact := &scanner{ctx: ctx, p: p, top: &topK{view: v, k: k}}
+				s.must(exact.denseSet(sr.slot.Spec, vs, q.Vector.Values, set))
+				w := &walker{
+					scanner: &scanner{ctx: ctx, p: p, top: &topK{view: v, k: k}},
+					graph:   lookup[*hnsw.Graph](p.sealed, GraphFile, sr.key), k: k, ef: 100,
+				}
+				w.bind(sr, vs)
+				if w.exact == nil {
+					t.Fatal("no codes")
+				}
+				var test func(uint32) bool
+				if tested {
+					wide := int(130 / share)
+					w.k, w.ef, test, set, count = wide, wide, f.test(ctx), p.bits(), p.live()
+				}
+				enough, err := w.run(set, count, test, k)
+				s.must(err)
+				if !enough || len(w.top.hits) != k {
+					continue // the planner scans then
+				}
+				all += k
+				for _, want := range exact.top.hits {
+					for _, got := range w.top.hits {
+						if got == want {
+							found++
+						}
+					}
+				}
+			}
+			t.Logf("share %v, tested %v: %d of %d", share, tested, found, all)
+			if all < len(queries)*k/2 || float64(found) < 0.95*float64(all) {
+				t.Errorf("share %v, tested %v: %d of %d", share, tested, found, all)
+			}
+		}
 	}
 }
