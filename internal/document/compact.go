@@ -20,7 +20,7 @@ const MaxDepth = 128
 // spelling. Numbers keep their text; one that float64 cannot hold is an error. Of doubled keys of an object the last value
 // stays, at the place of the first. On error dst comes back as it was.
 func Compact(dst, raw []byte) ([]byte, error) {
-	c := compactor{in: raw, out: dst}
+	c := compactor{in: raw, out: dst, members: make([]member, 0, 16)}
 	ok := c.value()
 	if ok {
 		if c.space(); c.pos < len(c.in) {

@@ -2,6 +2,8 @@ package document
 
 import (
 	"bytes"
+	"encoding/binary"
+	"math/bits"
 	"unicode/utf8"
 )
 
@@ -237,25 +239,52 @@ func skip(b []byte, i int) int {
 }
 
 func skipContainer(b []byte, i int) int {
-	for depth := 0; i < len(b); {
-		switch b[i] {
-		case '"':
-			i = skipString(b, i)
-			continue
-		case '{', '[':
+	depth := 0
+	for ; i < len(b); i++ {
+		switch c := b[i]; {
+		case c == '"':
+			i = skipString(b, i) - 1
+		case c < '[': // most of the others
+		case c|0x20 == '{':
 			depth++
-		case '}', ']':
+		case c|0x20 == '}':
 			if depth--; depth == 0 {
 				return i + 1
 			}
 		}
-		i++
 	}
 	return len(b)
 }
 
 func skipString(b []byte, i int) int {
-	for i++; i < len(b); i++ {
+	const short = 16
+	for end := min(len(b), i+short); i+1 < end; {
+		i++
+		if b[i] == '"' {
+			return i + 1
+		}
+		if b[i] == '\\' {
+			i++
+		}
+	}
+	return skipLongString(b, i+1)
+}
+
+// skipLongString looks at eight bytes at once: zeros(x) marks the zero bytes of x by their top bits. Marks above the lowest
+// one may be wrong.
+func skipLongString(b []byte, i int) int {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	zeros := func(x uint64) uint64 { return (x - ones) &^ x & tops }
+	for ; i < len(b); i++ {
+		if i+8 <= len(b) {
+			x := binary.LittleEndian.Uint64(b[i:])
+			marks := zeros(x^'"'*ones) | zeros(x^'\\'*ones)
+			if marks == 0 {
+				i += 7
+				continue
+			}
+			i += bits.TrailingZeros64(marks) / 8
+		}
 		switch b[i] {
 		case '"':
 			return i + 1
