@@ -256,15 +256,14 @@ func (c *compactor) number() bool {
 	if !digits() || in[whole] == '0' && c.pos > whole+1 {
 		return c.fail("invalid number")
 	}
-	isInt := true
+	exponent := false
 	if c.pos < len(in) && in[c.pos] == '.' {
-		isInt = false
 		if c.pos++; !digits() {
 			return c.fail("invalid number")
 		}
 	}
 	if c.pos < len(in) && in[c.pos]|0x20 == 'e' {
-		isInt = false
+		exponent = true
 		if c.pos++; c.pos < len(in) && (in[c.pos] == '+' || in[c.pos] == '-') {
 			c.pos++
 		}
@@ -273,7 +272,7 @@ func (c *compactor) number() bool {
 		}
 	}
 	text := in[start:c.pos]
-	if !isInt || len(text) > 300 { // shorter integers are finite
+	if exponent || len(text) > 300 { // without exponent, shorter ones are finite
 		if f, err := strconv.ParseFloat(alias(text), 64); err != nil || math.IsInf(f, 0) {
 			return c.fail("number out of range")
 		}

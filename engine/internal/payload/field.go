@@ -11,6 +11,8 @@ type FieldIndex interface {
 	Spec() sextant.FieldSpec
 	// Points returns how many rows have at least one indexed value.
 	Points() uint32
+	// PointsIn returns how many rows of the set have at least one indexed value.
+	PointsIn(rows []uint64) uint32
 	// Bytes returns the size of the index: of the file, or of the memory that a head uses.
 	Bytes() int64
 	// Verify reads a sealed index whole and compares its checksum.
@@ -26,6 +28,12 @@ type FieldIndex interface {
 
 	analyzerOf() *text.Analyzer
 	probe(nd *node, n uint32) (probe, bool)
+}
+
+// Check refuses a specification of which no index can be made. What has passed it once is safe for all else here.
+func Check(spec sextant.FieldSpec) error {
+	_, err := newReader(sextant.Path{}, spec)
+	return err
 }
 
 // analyzerFor returns the analyzer of a text index, nil for other types.

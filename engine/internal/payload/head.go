@@ -38,8 +38,7 @@ type chains struct {
 	rows, prev    []uint32
 }
 
-// NewHeadField makes the index of an empty head. It panics if the specification was not checked: an unknown type, or a
-// text specification that text.New refuses.
+// NewHeadField makes the index of an empty head. It panics if Check refuses the specification.
 func NewHeadField(key sextant.Path, spec sextant.FieldSpec) *HeadField {
 	r, err := newReader(key, spec)
 	if err != nil {
@@ -109,6 +108,12 @@ func (h *HeadField) Points() uint32 {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	return uint32(len(h.sets[indexed]))
+}
+
+// PointsIn returns how many rows of the set have at least one indexed value.
+func (h *HeadField) PointsIn(rows []uint64) uint32 {
+	s := (*headStore)(h).state(indexed, uint32(min(64*len(rows), 1<<32-1)))
+	return s.countIn(rows)
 }
 
 // Bytes returns the memory that the index uses.

@@ -72,7 +72,8 @@ func (m *Matcher) Select(ctx context.Context, alive []uint64) (Selection, error)
 // Estimate says how many rows of the segment match, deleted ones included.
 type Estimate struct {
 	Min, Expected, Max uint32
-	// Exact says that Select is cheap: indexes answer all but at most Expected rows, whose payloads are read.
+	Reads              uint32 // how many payloads Select is expected to read
+	// Exact says that Select is cheap: it reads no more payloads than Expected, or than a few hundred.
 	Exact bool
 }
 
@@ -80,6 +81,7 @@ type Estimate struct {
 func (m *Matcher) Estimate() Estimate {
 	e, n := m.root.est, float64(m.n)
 	whole := func(f float64) uint32 { return uint32(math.Round(min(max(f, 0), n))) }
-	return Estimate{Min: whole(e.min), Expected: whole(e.exp), Max: whole(e.max),
-		Exact: m.root.reads <= max(1, e.exp)}
+	const few = 300
+	return Estimate{Min: whole(e.min), Expected: whole(e.exp), Max: whole(e.max), Reads: whole(math.Ceil(m.root.reads)),
+		Exact: m.root.reads <= max(few, e.exp)}
 }

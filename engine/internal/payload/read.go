@@ -29,7 +29,7 @@ type reader struct {
 
 func newReader(key sextant.Path, spec sextant.FieldSpec) (*reader, error) {
 	if _, ok := formOf(spec.Type); !ok {
-		return nil, sextant.Errorf(sextant.Internal, "no index is made for fields of type %q", spec.Type)
+		return nil, sextant.Errorf(sextant.WrongInput, "no index is made for fields of type %q", spec.Type)
 	}
 	analyzer, err := analyzerFor(spec)
 	if err != nil {

@@ -107,6 +107,9 @@ func (f *sealed) Spec() sextant.FieldSpec { return f.spec }
 // Points returns how many rows have at least one indexed value.
 func (f *sealed) Points() uint32 { return f.sets[indexed].count }
 
+// PointsIn returns how many rows of the set have at least one indexed value.
+func (f *sealed) PointsIn(rows []uint64) uint32 { return f.sets[indexed].countIn(rows) }
+
 // Bytes returns the size of the file.
 func (f *sealed) Bytes() int64 { return int64(len(f.data)) }
 
