@@ -98,7 +98,7 @@ func (n *number) digits(b []byte, i int) int {
 		if d > 9 {
 			break
 		}
-		if m > (math.MaxUint64-9)/10 {
+		if m >= math.MaxUint64/10 && (m > math.MaxUint64/10 || d > math.MaxUint64%10) {
 			n.long = true
 		}
 		m = m*10 + uint64(d)
