@@ -34,6 +34,10 @@ const (
 	Multilingual = "multilingual"
 )
 
+// longestPrefix stands for no maximum of prefixes: a word of a million characters must not become as many tokens. Queries
+// are cut to it too, so only words that differ after so many characters are taken for equal.
+const longestPrefix = 256
+
 // New returns the analyzer of spec. The empty tokenizer is Word.
 func New(spec sextant.TextSpec) (*Analyzer, error) {
 	a := &Analyzer{tokenizer: spec.Tokenizer, min: spec.MinTokenLen, max: spec.MaxTokenLen,
@@ -41,7 +45,11 @@ func New(spec sextant.TextSpec) (*Analyzer, error) {
 	switch spec.Tokenizer {
 	case "":
 		a.tokenizer = Word
-	case Word, Whitespace, Prefix, Multilingual:
+	case Word, Whitespace, Multilingual:
+	case Prefix:
+		if a.max == 0 {
+			a.max = longestPrefix
+		}
 	default:
 		return nil, sextant.Errorf(sextant.WrongInput, "unknown tokenizer %q, expected one of prefix, whitespace, word, multilingual",
 			spec.Tokenizer)
@@ -187,8 +195,9 @@ func (a *Analyzer) normal(piece string) string {
 	return piece
 }
 
+// stemmed leaves very long pieces alone: they are no words, and stemmers take quadratic time.
 func (a *Analyzer) stemmed(piece string) string {
-	if a.stem == nil {
+	if a.stem == nil || len(piece) > 512 {
 		return piece
 	}
 	return a.stem(piece)

@@ -71,6 +71,11 @@ func TestPrefixesOfDocumentsAndCutQueries(t *testing.T) {
 	if got, want := document(a, "the cat"), "c@0 ca@0 cat@0"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
+	long := strings.Repeat("x", 10000)
+	if n := strings.Count(document(a, long), "@"); n != longestPrefix {
+		t.Errorf("a long word has %d prefixes", n)
+	}
+	f(long, long[:longestPrefix])
 	f("the cat", "the", "cat") // a query keeps stop words: they may be the start of a longer word
 }
 
@@ -192,4 +197,23 @@ func FuzzAnalyzersAcceptAnyText(f *testing.F) {
 			}
 		}
 	})
+}
+
+func BenchmarkDocument(b *testing.B) {
+	s := strings.Repeat("The quick brown Foxes were running over lazy dogs, naïvely. ", 20)
+	for name, spec := range map[string]sextant.TextSpec{
+		"plain":        {},
+		"english":      {StopLanguages: []string{"english"}, Stemmer: "english", ASCIIFolding: true},
+		"multilingual": {Tokenizer: Multilingual},
+		"prefix":       {Tokenizer: Prefix, MinTokenLen: 2, MaxTokenLen: 8},
+	} {
+		a := analyzer(b, spec)
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(len(s)))
+			for b.Loop() {
+				a.Document(s, func(string, int) {})
+			}
+		})
+	}
 }
