@@ -3,6 +3,7 @@ package rest
 import (
 	"encoding/binary"
 	"math"
+	"math/bits"
 	"strconv"
 	"unsafe"
 )
@@ -79,33 +80,108 @@ func scanNumber(b []byte, i int) (n number, ok bool) {
 	return n, true
 }
 
-// digits reads decimal digits into the mantissa, eight at a time where it can.
+// digits reads decimal digits into the mantissa.
 func (n *number) digits(b []byte, i int) int {
-	m := n.mantissa
-	for i+8 <= len(b) && m < 1e11 {
-		v := binary.LittleEndian.Uint64(b[i:])
-		if (v&0xF0F0F0F0F0F0F0F0)|(((v+0x0606060606060606)&0xF0F0F0F0F0F0F0F0)>>4) != 0x3333333333333333 {
-			break
+	for n.mantissa < 1e11 && i+8 <= len(b) {
+		v, count := eightDigits(b[i:])
+		n.mantissa = n.mantissa*powers[count] + v
+		if i += count; count < 8 {
+			return i
 		}
-		v -= 0x3030303030303030
-		v = v*10 + v>>8
-		v = (v&0x000000FF000000FF*0x000F424000000064 + v>>16&0x000000FF000000FF*0x0000271000000001) >> 32
-		m = m*1e8 + v&0xFFFFFFFF
-		i += 8
 	}
 	for i < len(b) {
 		d := b[i] - '0'
 		if d > 9 {
 			break
 		}
-		if m >= math.MaxUint64/10 && (m > math.MaxUint64/10 || d > math.MaxUint64%10) {
+		if n.mantissa >= math.MaxUint64/10 && (n.mantissa > math.MaxUint64/10 || d > math.MaxUint64%10) {
 			n.long = true
 		}
-		m = m*10 + uint64(d)
+		n.mantissa = n.mantissa*10 + uint64(d)
 		i++
 	}
-	n.mantissa = m
 	return i
+}
+
+var powers = [9]uint64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8}
+
+// eightDigits returns the number that the digits at the begin of b are, at most eight of them, and how many there are. All
+// bytes are looked at together: a digit has 3 as its high half, also after 6 is added.
+func eightDigits(b []byte) (v uint64, count int) {
+	const threes, high, six = 0x3030303030303030, 0xF0F0F0F0F0F0F0F0, 0x0606060606060606
+	w := binary.LittleEndian.Uint64(b)
+	count = bits.TrailingZeros64((w&high^threes)|((w+six)&high^threes)) >> 3
+	w = (w - threes) << (64 - 8*count) // digits to the end, zeros before them; nothing is left of no digits
+	w = w*10 + w>>8
+	return (w&0x000000FF000000FF*0x000F424000000064 + w>>16&0x000000FF000000FF*0x0000271000000001) >> 32 & 0xFFFFFFFF, count
+}
+
+// readFloat32 reads the number at b[i:]. It is scanNumber and float32 in one, for vectors: a number of the plain form
+// -12.3456 is read in one go. end is behind it, or where it is wrong.
+func readFloat32(b []byte, i int) (f float32, end int, v verdict) {
+	start := i
+	negative := i < len(b) && b[i] == '-'
+	if negative {
+		i++
+	}
+	if i+24 > len(b) || b[i]-'0' > 9 {
+		return slowFloat32(b, start)
+	}
+	m, exp := uint64(b[i]-'0'), 0
+	i++
+	for m != 0 && m < 1e8 && b[i]-'0' <= 9 && i+17 < len(b) {
+		m = m*10 + uint64(b[i]-'0')
+		i++
+	}
+	if b[i] == '.' {
+		i++
+		v, count := eightDigits(b[i:])
+		m, exp = m*powers[count]+v, count
+		if count == 8 && m < 1e11 && i+16 <= len(b) {
+			v, count = eightDigits(b[i+8:])
+			m, exp = m*powers[count]+v, exp+count
+		}
+		if i += exp; exp == 0 || i == len(b) {
+			return slowFloat32(b, start)
+		}
+		for exp < 19 && b[i]-'0' <= 9 && m < 1e17 && i+1 < len(b) {
+			m = m*10 + uint64(b[i]-'0')
+			i++
+			exp++
+		}
+	}
+	if c := b[i]; c-'0' <= 9 || c|0x20 == 'e' || c == '.' {
+		return slowFloat32(b, start)
+	}
+	d := float64(m) / pow10[exp]
+	if low := math.Float64bits(d) & (1<<29 - 1); low-(1<<28-4) <= 8 || d < 1.2e-38 && d != 0 {
+		return slowFloat32(b, start)
+	}
+	if negative {
+		d = -d
+	}
+	return float32(d), i, good
+}
+
+// verdict is how reading a number went.
+type verdict uint8
+
+const (
+	good     verdict = iota
+	noNumber         // not a JSON number
+	tooLarge         // for float32
+)
+
+func slowFloat32(b []byte, i int) (float32, int, verdict) {
+	n, ok := scanNumber(b, i)
+	if !ok {
+		return 0, n.end, noNumber
+	}
+	f, ok := n.float32(b, i)
+	if !ok {
+		return 0, n.end, tooLarge
+	}
+	return f, n.end, good
 }
 
 // float32 returns the float32 nearest to the number that stands at b[start:n.end]; false when it is beyond the largest.

@@ -16,6 +16,7 @@ func sameFloat(t *testing.T, text string) {
 	valid := json.Unmarshal([]byte(text), &reference) == nil
 	n, ok := scanNumber([]byte(text), 0)
 	ok = ok && n.end == len(text)
+	sameInVector(t, text, valid)
 	if ok != valid {
 		t.Fatalf("%q: scanned %v, encoding/json says %v", text, ok, valid)
 	}
@@ -31,6 +32,19 @@ func sameFloat(t *testing.T, text string) {
 	double, fits := n.float64([]byte(text), 0)
 	if fits != (err == nil) || fits && math.Float64bits(double) != math.Float64bits(want) {
 		t.Fatalf("%q: float64 %v %v, want %v %v", text, double, fits, want, err)
+	}
+}
+
+// sameInVector reads the number as the component of a vector, with enough behind it for the quick way and with little.
+func sameInVector(t *testing.T, text string, valid bool) {
+	t.Helper()
+	want, err := strconv.ParseFloat(text, 32)
+	for _, tail := range []string{"]", ",1]", ", 0.123456789012345678901234567890]"} {
+		f, end, v := readFloat32([]byte(text+tail), 0)
+		ok := v == good && end == len(text)
+		if ok != (valid && err == nil) || ok && math.Float32bits(f) != math.Float32bits(float32(want)) {
+			t.Fatalf("%q before %q: %v %v at %d, want %v %v", text, tail, f, v, end, float32(want), valid)
+		}
 	}
 }
 

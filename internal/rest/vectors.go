@@ -64,16 +64,9 @@ func (s *scanner) row() {
 			for i++; i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t'); i++ {
 			}
 		}
-		n, ok := scanNumber(b, i)
-		if !ok {
-			s.pos = i
-			s.expected("f32")
-			return
-		}
-		f, ok := n.float32(b, i)
-		if !ok {
-			s.pos = n.end
-			s.fail("number out of range of a 32-bit float")
+		f, end, v := readFloat32(b, i)
+		if v != good {
+			s.noFloat(i, end, v)
 			return
 		}
 		if len(out) == cap(out) {
@@ -84,10 +77,20 @@ func (s *scanner) row() {
 			out = s.floats.buf
 		}
 		out = append(out, f)
-		i = n.end
+		i = end
 	}
 	s.pos = i + 1
 	s.floats.buf = out
+}
+
+// noFloat fails because of what stands where a component of a vector should be.
+func (s *scanner) noFloat(start, end int, v verdict) {
+	if v == tooLarge {
+		s.failAt(end, "number out of range of a 32-bit float")
+		return
+	}
+	s.pos = start
+	s.expected("f32")
 }
 
 // isMatrix reports whether the next value, an array, begins with an array.
