@@ -4,7 +4,7 @@
 //
 // A vector file is u32 count, u32 dim, then floats; TRUTH is u32 queries, u32 k, then u32 ids. Rows are padded with
 // zeros to a multiple of 16 floats, for which hnswlib has its fastest kernels. INDEX is read if it exists, written
-// otherwise. Prints "built SECONDS BYTES" (0 seconds if read), then for each line "EF" on standard input
+// otherwise. Prints "built SECONDS CPU_SECONDS BYTES" (0 if read), then for each line "EF" on standard input
 // "EF QUERIES_PER_SECOND RECALL", one thread.
 #include <atomic>
 #include <chrono>
@@ -16,6 +16,7 @@
 #include <vector>
 
 #include <hnswlib/hnswlib.h>
+#include <sys/resource.h>
 
 template <class T> struct Table {
   uint32_t n = 0, dim = 0, stride = 0;
@@ -42,6 +43,12 @@ static double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
+static double cpu() {
+  rusage u;
+  getrusage(RUSAGE_SELF, &u);
+  return u.ru_utime.tv_sec + u.ru_stime.tv_sec + 1e-6 * (u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+}
+
 int main(int argc, char **argv) {
   if (argc != 9) return 2;
   auto vectors = read<float>(argv[1], 16);
@@ -58,12 +65,12 @@ int main(int argc, char **argv) {
   }
 
   hnswlib::HierarchicalNSW<float> *index;
-  double seconds = 0;
+  double seconds = 0, spent = 0;
   if (std::ifstream(file).good()) {
     index = new hnswlib::HierarchicalNSW<float>(space, file);
   } else {
     index = new hnswlib::HierarchicalNSW<float>(space, vectors.n, m, construct);
-    double start = now();
+    double start = now(), used = cpu();
     index->addPoint(vectors.row(0), 0);
     std::atomic<uint32_t> next{1};
     std::vector<std::thread> pool;
@@ -74,9 +81,10 @@ int main(int argc, char **argv) {
     }
     for (auto &t : pool) t.join();
     seconds = now() - start;
+    spent = cpu() - used;
     index->saveIndex(file);
   }
-  printf("built %.3f %zu\n", seconds, index->size_data_per_element_ * vectors.n);
+  printf("built %.3f %.3f %zu\n", seconds, spent, index->size_data_per_element_ * vectors.n);
   fflush(stdout);
 
   size_t ef;

@@ -3,6 +3,7 @@ package hnsw
 import (
 	"context"
 	"math"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -42,7 +43,7 @@ func Build(ctx context.Context, space Space, rows []uint32, n uint32, p Params) 
 type builder struct {
 	g     *Graph
 	pairs PairSpace
-	space Space
+	rough RoughSpace // nil: walk with exact scores
 	p     Params
 	place []uint32   // place in tops of each vertex that has one
 	order []uint32   // the vertices in the order they are linked
@@ -53,7 +54,8 @@ type builder struct {
 }
 
 func newBuilder(space Space, rows []uint32, n uint32, p Params) *builder {
-	b := &builder{space: space, p: p}
+	b := &builder{p: p}
+	b.rough, _ = space.(RoughSpace)
 	if pairs, ok := space.(PairSpace); ok {
 		b.pairs = pairs
 	} else {
@@ -61,7 +63,11 @@ func newBuilder(space Space, rows []uint32, n uint32, p Params) *builder {
 	}
 	levels, counts := drawLevels(rows, p)
 	h := newHeader(n, uint32(len(rows)), p.M, p.EfConstruct, counts)
-	b.g = view(h, newImage(int(h.sections().size)))
+	image, free := newImage(int(h.sections().size))
+	b.g = view(h, image)
+	if free != nil {
+		runtime.AddCleanup(b.g, func(free func()) { free() }, free)
+	}
 	copy(b.g.rows, rows)
 	b.orderByLevel(rows, levels)
 	for l := range b.levels() {

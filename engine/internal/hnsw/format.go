@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"runtime"
 	"unsafe"
 )
 
@@ -160,7 +161,7 @@ func Open(data []byte) (*Graph, error) {
 		return nil, err
 	}
 	if uintptr(unsafe.Pointer(&data[0]))%8 != 0 {
-		aligned := newImage(len(data))
+		aligned := heapImage(len(data))
 		copy(aligned, data)
 		data = aligned
 	}
@@ -169,6 +170,7 @@ func Open(data []byte) (*Graph, error) {
 
 // Verify reads the whole graph and checks its checksum and that every id is in range.
 func (g *Graph) Verify() error {
+	defer runtime.KeepAlive(g)
 	s := g.head.sections()
 	sum := crc32.Checksum(g.image[headerBytes:s.crc], castagnoli)
 	if uint64(sum) != binary.LittleEndian.Uint64(g.image[s.crc:]) {
@@ -192,6 +194,7 @@ func (g *Graph) Verify() error {
 // WriteTo writes the graph in the form Open reads.
 func (g *Graph) WriteTo(w io.Writer) (int64, error) {
 	n, err := w.Write(g.image)
+	runtime.KeepAlive(g)
 	return int64(n), err
 }
 
@@ -203,8 +206,8 @@ func (g *Graph) seal() {
 	binary.LittleEndian.PutUint64(g.image[s.crc:], uint64(sum))
 }
 
-// newImage returns zeroed memory aligned for words.
-func newImage(bytes int) []byte {
+// heapImage returns zeroed memory aligned for words.
+func heapImage(bytes int) []byte {
 	w := make([]uint64, (bytes+7)/8)
 	return unsafe.Slice((*byte)(unsafe.Pointer(&w[0])), len(w)*8)[:bytes]
 }

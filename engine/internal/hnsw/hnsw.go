@@ -67,6 +67,13 @@ type PairSpace interface {
 	ScoreRow(row uint32, ids []uint32, out []float32)
 }
 
+// RoughSpace is a PairSpace with a scorer that is cheaper and a little wrong, for the walks of a build. What a
+// walk finds is scored again exactly before neighbours are chosen.
+type RoughSpace interface {
+	PairSpace
+	RoughScorer(row uint32) Scorer
+}
+
 // Hit is one row found.
 type Hit struct {
 	Row   uint32

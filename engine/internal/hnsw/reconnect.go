@@ -5,7 +5,8 @@ import "context"
 // reconnect makes every vertex reachable from the entry along level 0: choosing anew among the links of a
 // full vertex may have dropped the last link to a neighbour. Each lost vertex is linked from a vertex near
 // it that has room; where none has, as among many equal vectors, it is put between its nearest neighbour and
-// the last link of that. Rounds are bounded; a second one is needed only if a lost vertex was full itself.
+// the last link of that. Rounds are bounded; a second one is needed only if a lost vertex that was full led to
+// others.
 func (b *builder) reconnect(ctx context.Context) error {
 	if len(b.order) == 0 {
 		return nil
@@ -60,18 +61,15 @@ func (b *builder) unreached() (lost []uint32) {
 // rescue links a lost vertex from one that the walk towards it finds.
 func (in *inserter) rescue(ctx context.Context, vertex uint32) error {
 	g := in.b.g
-	in.self.row = g.row(vertex)
-	entry, err := in.enter(g, &in.self)
+	in.aim(g.row(vertex))
+	entry, err := in.enter(g, in.guide)
 	if err != nil {
 		return err
 	}
-	if err := in.seed(&g.base, &in.base, &in.self, in.b.p.EfConstruct, entry); err != nil {
-		return err
-	}
-	if err := in.spread(ctx, &g.base, &in.base, &in.self); err != nil {
-		return err
-	}
 	l := &g.base
+	if err := in.find(ctx, 0, l, &in.base, entry); err != nil {
+		return err
+	}
 	for _, c := range in.beam.at {
 		if id := packedID(c); id != vertex && l.addLink(id, vertex) {
 			return nil
@@ -80,7 +78,9 @@ func (in *inserter) rescue(ctx context.Context, vertex uint32) error {
 	for _, c := range in.beam.at {
 		if id := packedID(c); id != vertex {
 			last := &l.block(id)[l.limit-1]
-			l.addLink(vertex, *last)
+			if !l.addLink(vertex, *last) {
+				l.block(vertex)[l.limit-1] = *last // nothing depends on the links of a lost vertex
+			}
 			*last = vertex
 			return nil
 		}

@@ -25,8 +25,8 @@ func (g *Graph) Search(ctx context.Context, sc Scorer, k, ef int, filter *Filter
 	return g.SearchRescored(ctx, sc, nil, k, ef, filter, st)
 }
 
-// SearchRescored walks with sc, which may be rough, and scores what the beam holds again with exact before
-// it takes the best k. With a nil exact the scores of sc are final.
+// SearchRescored walks with sc, which may be rough, and scores the best of what the beam holds again with
+// exact, as many as it takes to be sure of the best k. With a nil exact the scores of sc are final.
 func (g *Graph) SearchRescored(
 	ctx context.Context, sc, exact Scorer, k, ef int, filter *Filter, st *Stats,
 ) ([]Hit, error) {
@@ -46,7 +46,7 @@ func (g *Graph) SearchRescored(
 	}
 	w.stats.Short = len(found) < wanted
 	if exact != nil {
-		if err := w.rescore(g, exact, found); err != nil {
+		if found, err = w.refine(&g.base, exact, found, k); err != nil {
 			return nil, err
 		}
 	}
@@ -104,27 +104,64 @@ func (w *walk) enter(g *Graph, sc Scorer) (uint32, error) {
 	return vertex, nil
 }
 
-// rescore replaces the scores of all candidates and sorts them again.
-func (w *walk) rescore(g *Graph, exact Scorer, found []uint64) error {
-	for lo := 0; lo < len(found); lo += len(w.ids) {
-		part := found[lo:min(lo+len(w.ids), len(found))]
+// refine scores the candidates again, in order, until the k best cannot change any more: until the next
+// candidate would have to be underrated by half as much again as any before it. What it returns is sorted.
+func (w *walk) refine(l *level, exact Scorer, found []uint64, k int) ([]uint64, error) {
+	var most float32 // that a candidate was underrated by
+	done := 0
+	for done < len(found) {
+		step := min(max(2*k, 32), len(found)-done, len(w.ids))
+		under, err := w.rescore(l, exact, found[done:done+step])
+		if err != nil {
+			return nil, err
+		}
+		most = max(most, under)
+		done += step
+		sortBestFirst(found[:done])
+		if done < len(found) && done >= k &&
+			packedScore(found[k-1]) >= packedScore(found[done])+1.5*most {
+			break
+		}
+	}
+	w.stats.Rescored += done
+	return found[:done], nil
+}
+
+// rescore replaces the scores of candidates and returns the most by which one was underrated.
+func (w *walk) rescore(l *level, exact Scorer, found []uint64) (most float32, err error) {
+	for len(found) > 0 {
+		part := found[:min(len(found), len(w.ids))]
+		found = found[len(part):]
 		ids := w.ids[:len(part)]
 		for i, c := range part {
 			ids[i] = packedID(c)
 		}
-		scores, err := w.score(&g.base, exact, ids)
+		scores, err := w.score(l, exact, ids)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		for i, id := range ids {
+			most = max(most, scores[i]-packedScore(part[i]))
 			part[i] = pack(scores[i], id)
 		}
 	}
-	w.stats.Rescored += len(found)
-	sortBestFirst(found)
-	return nil
+	return most, nil
 }
 
+// sortBestFirst sorts candidates that are mostly in order already, as they are when a rough order is made
+// exact; only if they turn out not to be does it sort them in the general way.
 func sortBestFirst(candidates []uint64) {
-	slices.SortFunc(candidates, func(a, b uint64) int { return cmp.Compare(b, a) })
+	moves := 0
+	for i := 1; i < len(candidates); i++ {
+		c := candidates[i]
+		j := i
+		for ; j > 0 && candidates[j-1] < c; j-- {
+			candidates[j] = candidates[j-1]
+		}
+		candidates[j] = c
+		if moves += i - j; moves > 32*len(candidates) {
+			slices.SortFunc(candidates, func(a, b uint64) int { return cmp.Compare(b, a) })
+			return
+		}
+	}
 }

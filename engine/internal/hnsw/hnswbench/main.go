@@ -44,7 +44,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds per beam width; the median counts")
 	flag.BoolVar(&o.rebuild, "rebuild", false, "build anew and print the times")
 	flag.BoolVar(&o.peer, "peer", true, "run hnswlib too")
-	flag.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile of our searches")
+	flag.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile")
 	flag.StringVar(&o.only, "only", "", "run only contestants whose name has this in it")
 	flag.Parse()
 	for _, s := range strings.Split(efs, ",") {
@@ -77,6 +77,16 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+	if o.profile != "" {
+		f, err := os.Create(o.profile)
+		if err != nil {
+			return err
+		}
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
 	fmt.Printf("%s: %d vectors × %d, %d queries, m=%d, ef_construct=%d, %d building threads\n",
 		o.data, set.n, set.dim, set.queries, o.m, o.construct, o.threads)
 	var all []contestant
@@ -93,15 +103,5 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	all = slices.DeleteFunc(append(all, ours...), func(c contestant) bool { return !strings.Contains(c.name(), o.only) })
-	if o.profile != "" {
-		f, err := os.Create(o.profile)
-		if err != nil {
-			return err
-		}
-		if err := pprof.StartCPUProfile(f); err != nil {
-			return err
-		}
-		defer pprof.StopCPUProfile()
-	}
 	return report(o, all)
 }

@@ -31,60 +31,82 @@ func (s space) ScoreRow(row uint32, ids []uint32, out []float32) {
 	sc.ScoreBatch(ids, out)
 }
 
+// roughSpace walks with codes.
+type roughSpace struct {
+	space
+	codes *quant.Codes
+}
+
+func (s roughSpace) RoughScorer(row uint32) hnsw.Scorer {
+	return s.codes.NewScorer(s.rows.Float32(row, nil))
+}
+
 // ours is our graph, walked with the float rows or with codes.
 type ours struct {
 	label   string
 	set     *set
 	graph   *hnsw.Graph
 	codes   *quant.Codes // nil: floats
-	seconds float64
+	time    cost
 	ctx     context.Context
 	stats   hnsw.Stats
 }
 
 func openOurs(ctx context.Context, o options, s *set) ([]contestant, error) {
-	file := fmt.Sprintf("%s.%d-%d-%d.graph", s.vectorFile, o.m, o.construct, o.threads)
-	var seconds float64
-	data, err := os.ReadFile(file)
-	if o.rebuild || errors.Is(err, os.ErrNotExist) {
-		if data, seconds, err = build(ctx, o, s); err == nil {
-			err = os.WriteFile(file, data, 0o644)
-		}
-	}
-	if err != nil {
-		return nil, err
-	}
-	graph, err := hnsw.Open(huge(data))
-	if err != nil {
-		return nil, err
-	}
-	start := time.Now()
+	stop := clock()
 	var b bytes.Buffer
 	if _, err := quant.Write(ctx, &b, s.metric, s.rows, uint32(s.n), everyRow(s.n), quant.Options{}); err != nil {
 		return nil, err
 	}
-	coding := time.Since(start).Seconds()
+	coding := stop()
 	codes, err := quant.Open(huge(b.Bytes()))
 	if err != nil {
 		return nil, err
 	}
+	var plain, rough hnsw.Space = space{s.metric, s.rows}, roughSpace{space{s.metric, s.rows}, codes}
+	withFloats, floatTime, err := cachedGraph(ctx, o, s, "graph", plain)
+	if err != nil {
+		return nil, err
+	}
+	fmt.Printf("  codes made in %v\n", coding)
+	withCodes, codeTime, err := cachedGraph(ctx, o, s, "rough.graph", rough)
+	if err != nil {
+		return nil, err
+	}
 	return []contestant{
-		&ours{label: "float32", set: s, graph: graph, seconds: seconds, ctx: ctx},
-		&ours{label: "codes", set: s, graph: graph, codes: codes, seconds: coding, ctx: ctx},
+		&ours{label: "float32", set: s, graph: withFloats, time: floatTime, ctx: ctx},
+		&ours{label: "codes", set: s, graph: withCodes, codes: codes, time: codeTime, ctx: ctx},
 	}, nil
 }
 
-func build(ctx context.Context, o options, s *set) (file []byte, seconds float64, err error) {
-	start := time.Now()
-	p := hnsw.Params{M: o.m, EfConstruct: o.construct, Threads: o.threads}
-	g, err := hnsw.Build(ctx, space{s.metric, s.rows}, everyRow(s.n), uint32(s.n), p)
-	if err != nil {
-		return nil, 0, err
+// cachedGraph builds a graph, or reads the one built before.
+func cachedGraph(ctx context.Context, o options, s *set, kind string, sp hnsw.Space) (*hnsw.Graph, cost, error) {
+	file := fmt.Sprintf("%s.%d-%d-%d.%s", s.vectorFile, o.m, o.construct, o.threads, kind)
+	var spent cost
+	data, err := os.ReadFile(file)
+	if o.rebuild || errors.Is(err, os.ErrNotExist) {
+		if data, spent, err = build(ctx, o, s, sp); err == nil {
+			err = os.WriteFile(file, data, 0o644)
+		}
 	}
-	seconds = time.Since(start).Seconds()
+	if err != nil {
+		return nil, spent, err
+	}
+	g, err := hnsw.Open(huge(data))
+	return g, spent, err
+}
+
+func build(ctx context.Context, o options, s *set, sp hnsw.Space) (file []byte, spent cost, err error) {
+	stop := clock()
+	p := hnsw.Params{M: o.m, EfConstruct: o.construct, Threads: o.threads}
+	g, err := hnsw.Build(ctx, sp, everyRow(s.n), uint32(s.n), p)
+	if err != nil {
+		return nil, spent, err
+	}
+	spent = stop()
 	var b bytes.Buffer
 	_, err = g.WriteTo(&b)
-	return b.Bytes(), seconds, err
+	return b.Bytes(), spent, err
 }
 
 func everyRow(n int) []uint32 {
@@ -98,11 +120,12 @@ func everyRow(n int) []uint32 {
 func (c *ours) name() string { return c.label }
 
 func (c *ours) built() string {
-	if c.codes != nil {
-		return fmt.Sprintf("codes in %.1f s, %d bytes per vector more", c.seconds, c.codes.MemoryBytes()/int64(c.set.n))
-	}
 	per := c.graph.MemoryBytes() / int64(c.set.n)
-	return fmt.Sprintf("build %.1f s, %d bytes per vector and %d of links", c.seconds, c.set.rows.Stride, per)
+	text := fmt.Sprintf("build %v, bytes per vector: %d of floats, %d of links", c.time, c.set.rows.Stride, per)
+	if c.codes != nil {
+		text += fmt.Sprintf(", %d of codes", c.codes.MemoryBytes()/int64(c.set.n))
+	}
+	return text
 }
 
 func (c *ours) run(ef int) (perSecond, recall float64, err error) {
@@ -146,4 +169,15 @@ func huge(b []byte) []byte {
 	to := hugeBytes(len(b))
 	copy(to, b)
 	return to
+}
+
+// clock starts measuring; what it returns tells what was spent since.
+func clock() func() cost {
+	cpu := func() float64 {
+		var u unix.Rusage
+		unix.Getrusage(unix.RUSAGE_SELF, &u)
+		return float64(u.Utime.Sec+u.Stime.Sec) + float64(u.Utime.Usec+u.Stime.Usec)/1e6
+	}
+	start, used := time.Now(), cpu()
+	return func() cost { return cost{time.Since(start).Seconds(), cpu() - used} }
 }

@@ -16,12 +16,17 @@ type contestant interface {
 	built() string
 }
 
+// cost is what something took. On a busy machine the CPU time says more.
+type cost struct{ seconds, cpu float64 }
+
+func (c cost) String() string { return fmt.Sprintf("%.1f s (CPU %.1f s)", c.seconds, c.cpu) }
+
 // peer is a running hnswlib_bench.
 type peer struct {
 	cmd     *exec.Cmd
 	in      io.WriteCloser
 	out     *bufio.Reader
-	seconds float64
+	time    cost
 	bytes   int
 	n       int
 }
@@ -56,14 +61,14 @@ func startPeer(o options, s *set) (*peer, error) {
 		return nil, err
 	}
 	p := &peer{cmd: cmd, in: in, out: bufio.NewReader(out), n: s.n}
-	_, err = fmt.Fscanf(p.out, "built %f %d\n", &p.seconds, &p.bytes)
+	_, err = fmt.Fscanf(p.out, "built %f %f %d\n", &p.time.seconds, &p.time.cpu, &p.bytes)
 	return p, err
 }
 
 func (p *peer) name() string { return "hnswlib" }
 
 func (p *peer) built() string {
-	return fmt.Sprintf("build %.1f s, %d bytes per vector", p.seconds, p.bytes/p.n)
+	return fmt.Sprintf("build %v, %d bytes per vector", p.time, p.bytes/p.n)
 }
 
 func (p *peer) run(ef int) (perSecond, recall float64, err error) {

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package hnsw
+
+func newImage(bytes int) (image []byte, free func()) { return heapImage(bytes), nil }
