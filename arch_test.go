@@ -41,6 +41,7 @@ var layers = map[string]string{
 	"internal/node":           "S engine internal/auth internal/collection internal/config internal/consensus internal/document internal/order internal/snapshot internal/task internal/text internal/topology internal/vfs",
 	"internal/telemetry":      "S engine internal/auth internal/config internal/node internal/task",
 	"internal/rest":           "S engine internal/auth internal/config internal/document internal/node internal/task internal/telemetry internal/topology",
+	"internal/transferfile":   "",
 	"server":                  "S internal/auth internal/config internal/node internal/rest internal/task internal/telemetry internal/vfs",
 	"cmd/sextant":             "S engine internal/config internal/transferfile internal/vfs server",
 }

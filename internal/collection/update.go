@@ -3,6 +3,8 @@ package collection
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -44,15 +46,13 @@ func (c *Collection) UpdateBatch(ctx context.Context, us []sextant.Update, w Wri
 	return receipts, nil
 }
 
-// Schema does an update of payload indexes or vector names on every shard. Strict mode was asked before.
-func (c *Collection) Schema(ctx context.Context, u sextant.Update, w Write) (sextant.Receipt, error) {
-	v := c.view.Load()
-	w.Keys = nil
-	parts := make([]part, 0, len(v.Shards))
-	for _, id := range v.all.Shards() {
-		parts = append(parts, part{id, u})
+// Each does an update of payload indexes or vector names on some shards. Strict mode was asked before.
+func (c *Collection) Each(ctx context.Context, us map[topology.ShardID]sextant.Update, w Write) (sextant.Receipt, error) {
+	parts := make([]part, 0, len(us))
+	for _, id := range slices.Sorted(maps.Keys(us)) {
+		parts = append(parts, part{id, us[id]})
 	}
-	return c.send(ctx, v, parts, w)
+	return c.send(ctx, c.view.Load(), parts, w)
 }
 
 func (c *Collection) apply(ctx context.Context, v *View, u sextant.Update, w Write) (sextant.Receipt, error) {
