@@ -1,7 +1,9 @@
 package text
 
 import (
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -51,4 +53,20 @@ func FuzzStemmersAcceptAnyWord(f *testing.F) {
 			stem(word)
 		}
 	})
+}
+
+func TestStemmersMayBeShared(t *testing.T) {
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for i := range 20000 {
+				word := "wax" + strconv.Itoa(i%6000) + "s"
+				if got := stemmers["english"](word); got != word[:len(word)-1] {
+					t.Errorf("%s: got %q", word, got)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
 }
