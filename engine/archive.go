@@ -164,6 +164,27 @@ func storeFile(ctx context.Context, in io.Reader, source *sourceReader, fsys vfs
 	return f.Sync()
 }
 
+// tryOpen makes sure that a generation can be opened. Its bytes are what the sender had; that may be of another version.
+func tryOpen(fsys vfs.FS, dir string, m *manifest) error {
+	if _, err := segment.ReadDigest(m.Digest); err != nil {
+		return notArchive("%v", err)
+	}
+	for i := range m.Segments {
+		e := &m.Segments[i]
+		if e.Tombs != nil {
+			if _, err := segment.ReadTombstones(fsys, dir, *e.Tombs); err != nil {
+				return notArchive("%v", err)
+			}
+		}
+		sealed, err := segment.Open(fsys, dir, e.Meta)
+		if err != nil {
+			return notArchive("%v", err)
+		}
+		sealed.Release()
+	}
+	return nil
+}
+
 // roomFor refuses early what the disk cannot hold.
 func roomFor(fsys vfs.FS, dir string, files []segment.FileRef) error {
 	var need uint64
