@@ -92,3 +92,17 @@ func BenchmarkHeadAdd(b *testing.B) {
 		row++
 	}
 }
+
+func BenchmarkDF(b *testing.B) {
+	x := big().build(b, sextant.Float32)
+	alive := make([]uint64, 100000/64+1)
+	for i := range alive {
+		alive[i] = 1<<64 - 2
+	}
+	for b.Loop() {
+		for index := range uint32(20) {
+			x.DF(index, alive)
+		}
+	}
+	b.ReportMetric(float64(x.DF(0, nil)), "rows/list")
+}

@@ -144,9 +144,9 @@ func (h *Head) DF(index uint32, alive []uint64) uint64 {
 	if !ok || alive == nil {
 		return uint64(l.left)
 	}
-	n := countAlive(l.rows, alive)
+	n := countAlive(l.rows, 0, alive)
 	for l.advance() {
-		n += countAlive(l.rows, alive)
+		n += countAlive(l.rows, 0, alive)
 	}
 	return n
 }

@@ -30,7 +30,14 @@ func (x *Index) DF(index uint32, alive []uint64) uint64 {
 	}
 	n := uint64(0)
 	for l := x.list(at); l.block < len(l.blocks); l.block++ {
-		n += countAlive(l.rows(), alive)
+		switch b := l.blocks[l.block]; b.width() {
+		case 1:
+			n += countAlive(part[uint8](l, b), b.first, alive)
+		case 2:
+			n += countAlive(part[uint16](l, b), b.first, alive)
+		default:
+			n += countAlive(part[uint32](l, b), b.first, alive)
+		}
 	}
 	return n
 }
@@ -53,10 +60,12 @@ func countBoth(a, b []uint64) (n uint64) {
 	return n
 }
 
-func countAlive(rows []uint32, alive []uint64) (n uint64) {
+// countAlive counts the alive ones of the rows first+row.
+func countAlive[T uint8 | uint16 | uint32](rows []T, first uint32, alive []uint64) (n uint64) {
 	for _, row := range rows {
-		if w := int(row / 64); w < len(alive) {
-			n += alive[w] >> (row % 64) & 1
+		r := first + uint32(row)
+		if w := int(r / 64); w < len(alive) {
+			n += alive[w] >> (r % 64) & 1
 		}
 	}
 	return n
