@@ -63,6 +63,99 @@ func FuzzScanner(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) { sameVerdict(t, body) })
 }
 
+// readers are all decoders of bodies.
+var readers = []func(*scanner){
+	func(s *scanner) { s.upsert() }, func(s *scanner) { s.updateVectors() }, func(s *scanner) { s.deleteVectors() },
+	func(s *scanner) { s.setPayload() }, func(s *scanner) { s.deletePayload() }, func(s *scanner) { s.deletePoints() },
+	func(s *scanner) { s.updateBatch() }, func(s *scanner) { s.queryRequest() }, func(s *scanner) { s.legacySearch() },
+	func(s *scanner) { s.searchBatch(s.queryRequest) }, func(s *scanner) { s.scrollRequest() }, func(s *scanner) { s.retrieveRequest() },
+	func(s *scanner) { s.countRequest() }, func(s *scanner) { s.createCollection() }, func(s *scanner) { s.patchCollection() },
+	func(s *scanner) { s.createIndex() }, func(s *scanner) { s.vectorSchema() }, func(s *scanner) { s.aliasActions() },
+	func(s *scanner) { s.recovery() },
+}
+
+// neverAcceptsBroken checks that no decoder panics, and that what one accepts, or refuses only for its values, is JSON.
+func neverAcceptsBroken(t *testing.T, which int, body []byte) {
+	t.Helper()
+	s := &scanner{b: body}
+	readers[which%len(readers)](s)
+	err := s.finish()
+	if s.depth != 0 && s.err == nil || len(s.path) != 0 && s.err == nil {
+		t.Fatalf("%d %q: depth %d, path %v", which, body, s.depth, s.path)
+	}
+	if sextant.KindOf(err) == sextant.Malformed && err != nil {
+		return
+	}
+	v := jsontext.Value(body)
+	if !v.IsValid(jsontext.AllowDuplicateNames(true)) {
+		t.Fatalf("%d %q is no JSON, but: %v", which, body, err)
+	}
+}
+
+// seeds are accepted bodies for FuzzBodies, by decoder.
+func seeds() (list []struct {
+	which int
+	body  string
+}) {
+	add := func(which int, bodies ...string) {
+		for _, b := range bodies {
+			list = append(list, struct {
+				which int
+				body  string
+			}{which, b})
+		}
+	}
+	add(0, `{"points":[{"id":1,"vector":{"a":[0.1],"m":[[1,2],[3,4]],"s":{"indices":[1],"values":[2]}},"payload":{"k":[1,"x",null,{}]}}]}`,
+		`{"batch":{"ids":[1,"936da01f-9abd-4d9d-80c7-02af85c822a8"],"vectors":{"a":[[1],[2]]},"payloads":[{},null]},"update_mode":"insert_only"}`)
+	add(5, `{"filter":{"must":[{"key":"a.b[]","match":{"any":["x"]}},{"is_empty":{"key":"k"}},{"nested":{"key":"a","filter":{}}},{"slice":{"total":2,"index":1}}],"should":{"has_id":[1]},"min_should":{"conditions":[],"min_count":1}}}`)
+	add(7, `{"query":{"nearest":[1,2]},"params":{"hnsw_ef":3,"quantization":{"oversampling":2}},"with_payload":{"include":["a"]},"prefetch":[]}`,
+		`{"query":{"recommend":{"positive":[1]}},"filter":{"must":{"key":"k","range":{"gt":"2014-01-01"}}}}`)
+	add(13, `{"vectors":{"size":4,"distance":"Dot"},"quantization_config":{"scalar":{"type":"int8"}},"metadata":{"a":1}}`)
+	add(15, `{"field_name":"a","field_schema":{"type":"text","stopwords":"english","stemmer":{"type":"none"}}}`)
+	add(6, `{"operations":[{"delete":{"points":[1]}},{"set_payload":{"payload":{},"points":[1]}}]}`)
+	return list
+}
+
+func TestNoDecoderAcceptsBrokenBodies(t *testing.T) {
+	r := rand.New(rand.NewPCG(13, 14))
+	all := seeds()
+	for range 60_000 {
+		seed := all[r.IntN(len(all))]
+		b := []byte(seed.body)
+		for range 1 + r.IntN(3) {
+			i := r.IntN(len(b))
+			switch r.IntN(3) {
+			case 0:
+				b[i] = "{}[]\",:0123456789.eE+- \\utfnax"[r.IntN(30)]
+			case 1:
+				b = append(b[:i], b[i+1:]...)
+			case 2:
+				j := r.IntN(len(b))
+				b = append(b[:i], append(bytes.Clone(b[min(i, j):max(i, j)]), b[i:]...)...)
+			}
+			if len(b) == 0 {
+				break
+			}
+		}
+		which := seed.which
+		if r.IntN(4) == 0 {
+			which = r.IntN(len(readers))
+		}
+		neverAcceptsBroken(t, which, b)
+	}
+}
+
+func FuzzBodies(f *testing.F) {
+	for _, seed := range seeds() {
+		f.Add(seed.which, []byte(seed.body))
+	}
+	f.Fuzz(func(t *testing.T, which int, body []byte) {
+		if which >= 0 {
+			neverAcceptsBroken(t, which, body)
+		}
+	})
+}
+
 // Strings come out as encoding/json reads them.
 func TestStringsAreUnescaped(t *testing.T) {
 	for _, text := range []string{`"abc"`, `""`, `"a\"b\\c\/d\b\f\n\r\t"`, `"\u0041\u00e9\u20ac"`, `"\ud83d\ude00x"`, `"plain é then \n escape"`, `"日本"`} {
