@@ -76,15 +76,19 @@ func routes() []*route {
 		{method: "POST", pattern: shard + "/points/count", do: (*call).count},
 		{method: "GET", pattern: shard + "/snapshot", do: (*call).streamSnapshot, plain: true},
 	}
-	for _, scope := range []string{collection, shard} {
+	for _, scope := range []string{"", collection, shard} { // "" is the whole storage, which is restored at start only
 		list = append(list,
 			&route{method: "POST", pattern: scope + "/snapshots", do: (*call).createSnapshot},
 			&route{method: "GET", pattern: scope + "/snapshots", do: (*call).listSnapshots},
 			&route{method: "GET", pattern: scope + "/snapshots/{snapshot_name}", do: (*call).downloadSnapshot, plain: true},
 			&route{method: "DELETE", pattern: scope + "/snapshots/{snapshot_name}", do: (*call).deleteSnapshot},
-			&route{method: "PUT", pattern: scope + "/snapshots/recover", do: (*call).recoverSnapshot},
-			&route{method: "POST", pattern: scope + "/snapshots/upload", do: (*call).uploadSnapshot},
 		)
+		if scope != "" {
+			list = append(list,
+				&route{method: "PUT", pattern: scope + "/snapshots/recover", do: (*call).recoverSnapshot},
+				&route{method: "POST", pattern: scope + "/snapshots/upload", do: (*call).uploadSnapshot},
+			)
+		}
 	}
 	for _, missing := range [][2]string{
 		{"POST", points + "/query/groups"},
@@ -102,10 +106,6 @@ func routes() []*route {
 		{"GET", shard + "/snapshot/partial/manifest"},
 		{"POST", shard + "/snapshot/partial/recover"},
 		{"POST", shard + "/snapshot/partial/recover_from"},
-		{"GET", "/snapshots"},
-		{"POST", "/snapshots"},
-		{"GET", "/snapshots/{snapshot_name}"},
-		{"DELETE", "/snapshots/{snapshot_name}"},
 		{"GET", "/quotas"},
 		{"PUT", "/quotas"},
 		{"GET", "/cluster/telemetry"},

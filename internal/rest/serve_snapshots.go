@@ -30,6 +30,14 @@ func showSnapshot(s node.SnapshotInfo) snapshotInfo {
 	return v
 }
 
+// owner returns the collection whose snapshots the path is about; "" is the whole storage.
+func (c *call) owner() string {
+	if c.route.segments[0] == "snapshots" {
+		return ""
+	}
+	return c.param(0)
+}
+
 // snapshotName returns the last parameter of the path.
 func (c *call) snapshotName() string { return c.params[len(c.params)-1] }
 
@@ -42,7 +50,7 @@ func (c *call) createSnapshot() error {
 	if err != nil {
 		return err
 	}
-	name := c.param(0)
+	name := c.owner()
 	if !wait {
 		// What can be refused at once is: the rest is only logged.
 		if _, err := c.h.node.ListSnapshots(c.access, name, shard); err != nil {
@@ -66,7 +74,7 @@ func (c *call) listSnapshots() error {
 	if err != nil {
 		return err
 	}
-	list, err := c.h.node.ListSnapshots(c.access, c.param(0), shard)
+	list, err := c.h.node.ListSnapshots(c.access, c.owner(), shard)
 	if err != nil {
 		return err
 	}
@@ -83,7 +91,7 @@ func (c *call) downloadSnapshot() error {
 	if err != nil {
 		return err
 	}
-	f, err := c.h.node.OpenSnapshot(c.access, c.param(0), shard, c.snapshotName())
+	f, err := c.h.node.OpenSnapshot(c.access, c.owner(), shard, c.snapshotName())
 	if err != nil {
 		return err
 	}
@@ -125,7 +133,7 @@ func (c *call) streamSnapshot() error {
 		return err
 	}
 	w := &headWriter{c: c}
-	return c.h.node.StreamShardSnapshot(c.r.Context(), c.access, c.param(0), *shard, func(name string) { w.name = name }, w)
+	return c.h.node.StreamShardSnapshot(c.r.Context(), c.access, c.owner(), *shard, func(name string) { w.name = name }, w)
 }
 
 // headWriter sends the head of the answer when the first byte comes: until then the work may still fail.
@@ -152,7 +160,7 @@ func (c *call) deleteSnapshot() error {
 	if err != nil {
 		return err
 	}
-	name, file := c.param(0), c.snapshotName()
+	name, file := c.owner(), c.snapshotName()
 	if !wait {
 		c.h.node.Go("delete snapshot "+file, func(ctx context.Context) error {
 			return c.h.node.DeleteSnapshot(ctx, c.access, name, shard, file)
@@ -175,7 +183,7 @@ func (c *call) recoverSnapshot() error {
 	if err != nil {
 		return err
 	}
-	name := c.param(0)
+	name := c.owner()
 	if err := c.h.node.MayRecover(c.access, name); err != nil {
 		return err
 	}
@@ -191,7 +199,7 @@ func (c *call) recoverSnapshot() error {
 // uploadSnapshot takes a snapshot in a multipart body of any size. Rights are checked before it is read, and then the
 // answer is plain text.
 func (c *call) uploadSnapshot() error {
-	if err := c.h.node.MayRecover(c.access, c.param(0)); err != nil {
+	if err := c.h.node.MayRecover(c.access, c.owner()); err != nil {
 		if sextant.KindOf(err) == sextant.Forbidden {
 			c.route = &route{method: c.route.method, pattern: c.route.pattern, segments: c.route.segments, plain: true}
 		}
@@ -216,7 +224,7 @@ func (c *call) uploadSnapshot() error {
 	defer part.Close()
 	// A body as large as a snapshot takes longer than the server lets requests take.
 	_ = http.NewResponseController(c.w).SetReadDeadline(time.Time{})
-	if err := c.h.node.UploadSnapshot(c.r.Context(), c.access, c.param(0), shard, part, o, wait); err != nil {
+	if err := c.h.node.UploadSnapshot(c.r.Context(), c.access, c.owner(), shard, part, o, wait); err != nil {
 		return err
 	}
 	switch {
