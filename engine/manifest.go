@@ -194,23 +194,26 @@ func (m *manifest) files() []segment.FileRef {
 	return all
 }
 
-// removeLeftovers removes the files of a generation that the manifest does not name.
-func (m *manifest) removeLeftovers(fsys vfs.FS, dir string) error {
+// leftovers lists what stands in a generation and is not named by the manifest.
+func (m *manifest) leftovers(fsys vfs.FS, dir string) (names []string, err error) {
 	known := map[string]bool{manifestFile: true, logDir: true}
 	for _, f := range m.files() {
 		known[f.Name] = true
 	}
 	infos, err := fsys.List(dir)
-	if err != nil {
-		return err
-	}
 	for _, info := range infos {
-		if known[info.Name] {
-			continue
-		}
-		if err := fsys.RemoveAll(path.Join(dir, info.Name)); err != nil {
-			return err
+		if !known[info.Name] {
+			names = append(names, info.Name)
 		}
 	}
-	return nil
+	return names, err
+}
+
+// removeLeftovers removes the files of a generation that the manifest does not name.
+func (m *manifest) removeLeftovers(fsys vfs.FS, dir string) error {
+	names, err := m.leftovers(fsys, dir)
+	for i := 0; i < len(names) && err == nil; i++ {
+		err = fsys.RemoveAll(path.Join(dir, names[i]))
+	}
+	return err
 }
