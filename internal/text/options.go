@@ -73,7 +73,9 @@ func parseBM25(raw json.RawMessage) (*BM25, error) {
 		return nil, err
 	}
 	if isNull(in.Stemmer) {
-		o.Text.Stemmer, _ = StemLanguage(language)
+		if full, ok := StemLanguage(language); ok && stemmers[full] != nil {
+			o.Text.Stemmer = full
+		}
 	} else if o.Text.Stemmer, err = ParseStemmer(in.Stemmer); err != nil {
 		return nil, err
 	}

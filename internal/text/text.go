@@ -73,6 +73,9 @@ func New(spec sextant.TextSpec) (*Analyzer, error) {
 	}
 	if spec.Stemmer != "" {
 		if a.stem = stemmers[spec.Stemmer]; a.stem == nil {
+			if _, known := stemLanguages[spec.Stemmer]; known {
+				return nil, sextant.Errorf(sextant.NotImplemented, "the stemmer for %q is not supported by this version", spec.Stemmer)
+			}
 			return nil, sextant.Errorf(sextant.WrongInput, "no stemmer is known for the language %q", spec.Stemmer)
 		}
 	}
