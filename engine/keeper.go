@@ -1,0 +1,311 @@
+package engine
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sextantdb/sextant"
+	"github.com/sextantdb/sextant/engine/internal/segment"
+	"github.com/sextantdb/sextant/internal/order"
+	"github.com/sextantdb/sextant/internal/task"
+)
+
+// durable is the state on disk: the manifest and the segments that it names, with the tombstones that it names. It is
+// replaced as a whole; each part holds a reference to its segment.
+type durable struct {
+	man   *manifest
+	parts []segment.Part
+}
+
+func (d *durable) release() {
+	for _, p := range d.parts {
+		p.Sealed.Release()
+	}
+}
+
+// entry returns what the manifest says of a segment, or nil.
+func (d *durable) entry(id segment.SegmentID) *segmentEntry {
+	i := slices.IndexFunc(d.man.Segments, func(e segmentEntry) bool { return e.UUID == string(id) })
+	if i < 0 {
+		return nil
+	}
+	return &d.man.Segments[i]
+}
+
+// keeper keeps the files of a shard: it decides when a checkpoint or a build is due and has them done. Its loop is a
+// goroutine that exists only while there is something to decide; builds are tasks.
+type keeper struct {
+	s *Shard
+
+	// edit is held by whoever replaces the manifest, from the moment that decides its content until it is durable and the
+	// state agrees with it. It is held during I/O; neither readers nor the writer ever want it.
+	edit sync.Mutex
+
+	mu      sync.Mutex // guards all below; nothing else is locked inside
+	durable *durable
+	changed chan struct{} // closed and renewed when a checkpoint or build ends
+	awake   bool          // the loop runs
+	again   bool          // something happened since it looked
+	stopped bool
+	timer   *time.Timer // wakes it later
+	idle    sync.WaitGroup
+
+	sealing  bool
+	sealNow  bool // somebody wants the head sealed whatever its size
+	sealErr  error
+	buildErr error
+	failedAt time.Time
+	opened   time.Time
+	lastUse  time.Time // when entries were applied last
+	asked    bool      // updates or triggers came since the shard was opened
+	absent   order.Seq // the first entry that a replica which is away lacks
+	builds   []*build  // running
+	past     []Build   // the last that ended, oldest first
+}
+
+const (
+	quietAfterOpen = time.Minute            // then pending builds start by themselves
+	quiet          = 500 * time.Millisecond // without updates, after which segments are put in order
+	patience       = 5 * time.Second        // how long a head that should be indexed waits for quiet
+	retryAfter     = 5 * time.Second        // a failed checkpoint or build
+)
+
+// start lets the keeper work.
+func (k *keeper) start(s *Shard) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.s, k.changed, k.opened = s, make(chan struct{}), time.Now()
+	k.wakeIn(quietAfterOpen)
+	k.wakeLocked()
+}
+
+// stop ends the loop and all builds and waits for them.
+func (k *keeper) stop() {
+	k.mu.Lock()
+	k.stopped = true
+	if k.timer != nil {
+		k.timer.Stop()
+	}
+	builds := slices.Clone(k.builds)
+	k.mu.Unlock()
+	for _, b := range builds {
+		b.task.Cancel(errClosed)
+	}
+	k.idle.Wait()
+	for _, b := range builds {
+		<-b.task.Done()
+	}
+}
+
+// manifest returns the manifest on disk. It is not changed by anybody.
+func (k *keeper) manifest() *manifest { return k.current().man }
+
+// wake lets the loop look at the shard.
+func (k *keeper) wake() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.wakeLocked()
+}
+
+func (k *keeper) wakeLocked() {
+	k.again = true
+	if !k.awake && !k.stopped {
+		k.awake = true
+		k.idle.Go(k.run)
+	}
+}
+
+// wakeIn lets the loop look again after a while; the caller holds mu.
+func (k *keeper) wakeIn(d time.Duration) {
+	if k.stopped {
+		return
+	}
+	if k.timer != nil {
+		k.timer.Stop()
+	}
+	k.timer = time.AfterFunc(d, k.wake)
+}
+
+// ended tells everybody who waits that a checkpoint or build has ended.
+func (k *keeper) ended() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	close(k.changed)
+	k.changed = make(chan struct{})
+	k.wakeLocked()
+}
+
+// applied is told after each batch of entries.
+func (k *keeper) applied() {
+	s := k.s
+	h := s.head()
+	k.mu.Lock()
+	k.lastUse = time.Now()
+	due := h.sealDue() || !k.asked
+	k.asked = true
+	if k.timer == nil {
+		k.wakeIn(quiet)
+	}
+	if due {
+		k.wakeLocked()
+	}
+	k.mu.Unlock()
+	if other := s.opts.Budget.hold(s, h.bytes); other != nil {
+		other.keeper.sealSoon()
+	}
+}
+
+// throttle holds the writer back while a head is sealed and the next one is full as well.
+func (k *keeper) throttle(ctx context.Context) {
+	for {
+		h := k.s.head()
+		k.mu.Lock()
+		sealing, changed := k.sealing, k.changed
+		k.mu.Unlock()
+		if !sealing || h.since.bytes < 2*h.limit {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// sealSoon has the head sealed whatever its size.
+func (k *keeper) sealSoon() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.sealNow = true
+	k.wakeLocked()
+}
+
+// Trigger forgets past failures of builds and has whatever is left to do done now.
+func (s *Shard) Trigger() {
+	k := &s.keeper
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.asked, k.buildErr = true, nil
+	k.wakeLocked()
+}
+
+// KeepFrom has the log keep entries from seq on for a replica that is away, as far as Options.Retention allows; 0: nobody
+// is away.
+func (s *Shard) KeepFrom(seq order.Seq) {
+	s.keeper.mu.Lock()
+	defer s.keeper.mu.Unlock()
+	s.keeper.absent = seq
+}
+
+func (k *keeper) absentFrom() order.Seq {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.absent
+}
+
+// run is the loop.
+func (k *keeper) run() {
+	for {
+		k.mu.Lock()
+		if k.stopped || !k.again {
+			k.awake = false
+			k.mu.Unlock()
+			return
+		}
+		k.again, k.timer = false, nil
+		k.mu.Unlock()
+		k.sealIfDue()
+		k.startBuilds()
+	}
+}
+
+// sealIfDue makes a checkpoint if it is time for one.
+func (k *keeper) sealIfDue() {
+	s := k.s
+	h := s.head()
+	vacuum := s.vacuumDue()
+	k.mu.Lock()
+	calm := time.Since(k.lastUse)
+	due := k.sealNow || h.sealDue()
+	if !due && (h.indexDue || vacuum) {
+		if due = calm >= quiet || time.Since(h.since.begun) >= patience; !due {
+			k.wakeIn(quiet - calm)
+		}
+	}
+	k.mu.Unlock()
+	if !due {
+		return
+	}
+	_, err := s.checkpoint(s.life, task.NewProgress("checkpoint"))
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.sealNow = false
+	if s.life.Err() != nil {
+		return
+	}
+	k.sealErr = err
+	if err != nil {
+		s.slog.Error("the head cannot be sealed; its entries stay in the log", "err", err)
+		k.again = false // not at once
+		k.wakeIn(retryAfter)
+	}
+}
+
+// head is what a checkpoint would seal, and when it should.
+type head struct {
+	bytes    int64 // in memory
+	since    work
+	limit    int64 // bytes of log from which it is sealed
+	indexDue bool  // it holds as much as a segment with a graph
+}
+
+// sealEntries is how many entries a start may have to apply.
+const sealEntries = 100_000
+
+func (h head) sealDue() bool { return h.since.bytes >= h.limit || h.since.entries >= sealEntries }
+
+// head looks at the head.
+func (s *Shard) head() (h head) {
+	cfg := s.config.Load()
+	h.limit = int64(min(64, 2*cfg.WAL.CapacityMB)) << 20
+	tuning := s.tuning.Load()
+	w := &s.writer
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	rows, bytes := w.state.HeadSize()
+	h.bytes, h.since = bytes, w.since
+	for name, slot := range w.state.Schema().Vectors {
+		if slot.Spec.Kind == sextant.Dense && tuning.IndexingThreshold > 0 && tuning.Vector(name).HNSW.M > 0 {
+			h.indexDue = h.indexDue || int64(rows)*rowBytes(slot.Spec) >= tuning.IndexingThreshold
+		}
+	}
+	return h
+}
+
+// rowBytes is the size of a dense vector as thresholds count it.
+func rowBytes(v sextant.VectorSpec) int64 {
+	switch v.Datatype {
+	case sextant.Float16:
+		return 2 * int64(v.Dim)
+	case sextant.Uint8, sextant.Turbo4:
+		return int64(v.Dim)
+	}
+	return 4 * int64(v.Dim)
+}
+
+// leftovers removes the files of a build that failed.
+func (s *Shard) leftovers(uuid string) {
+	infos, err := s.fs.List(s.dir)
+	for _, info := range infos {
+		if strings.HasPrefix(info.Name, uuid) || strings.HasPrefix(info.Name, "tmp-"+uuid) {
+			s.removeFile(info.Name)
+		}
+	}
+	if err != nil { // the next start removes them
+		s.slog.Warn("files of a failed build stay", "segment", uuid, "err", err)
+	}
+}

@@ -1,0 +1,95 @@
+package engine
+
+import (
+	"context"
+	"errors"
+
+	"github.com/sextantdb/sextant"
+	"github.com/sextantdb/sextant/engine/internal/segment"
+	"github.com/sextantdb/sextant/internal/codec"
+)
+
+// Update logs and applies one update of a shard that is alone. With sextant.Committed it returns when the update is durable,
+// with sextant.Applied when reads see it. Everything that the schema can refuse is refused before the log, whatever is waited
+// for. When the deadline of ctx passes after the update was accepted, the receipt says WaitTimeout and the update is applied
+// later; when ctx is cancelled, its outcome is not known.
+func (s *Shard) Update(ctx context.Context, u sextant.Update, wait sextant.Wait) (sextant.Receipt, error) {
+	if s.opts.ManualApply {
+		return sextant.Receipt{}, sextant.Errorf(sextant.Precondition, "the order of this shard is given by its primary")
+	}
+	r, err := s.request(ctx, u)
+	if err != nil {
+		return sextant.Receipt{}, err
+	}
+	if err := s.disk.check(s); err != nil {
+		return sextant.Receipt{}, err
+	}
+	if err := s.queue.submit(ctx, r); err != nil {
+		return sextant.Receipt{}, err
+	}
+	receipt, err := r.await(ctx, wait)
+	if field, ok := u.(sextant.CreateField); ok && err == nil && receipt.Status == sextant.Completed {
+		err = s.keeper.awaitField(ctx, field.Key.String())
+		if errors.Is(err, context.DeadlineExceeded) {
+			receipt.Status, err = sextant.WaitTimeout, nil
+		}
+	}
+	return receipt, err
+}
+
+// request checks an update and turns it into effects, if those depend on nothing stored.
+func (s *Shard) request(ctx context.Context, u sextant.Update) (*request, error) {
+	v := s.views.Get()
+	if v == nil {
+		return nil, errClosed
+	}
+	defer v.Release()
+	if err := check(v.Schema(), u); err != nil {
+		return nil, err
+	}
+	if segment.Depends(u) {
+		return &request{update: u, dependent: true}, nil
+	}
+	effects, err := v.Resolve(ctx, u)
+	if err != nil {
+		return nil, err
+	}
+	return &request{update: effects, body: codec.AppendUpdate(nil, effects)}, nil
+}
+
+// await waits for the step that the caller wants.
+func (r *request) await(ctx context.Context, wait sextant.Wait) (sextant.Receipt, error) {
+	select {
+	case <-r.logged:
+	case <-ctx.Done():
+		if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return sextant.Receipt{}, ctx.Err()
+		}
+		<-r.logged // to be able to say that it will be applied
+	}
+	if r.refused {
+		return sextant.Receipt{}, r.err
+	}
+	receipt := sextant.Receipt{Seq: uint64(r.pos.Seq), Status: sextant.Acknowledged}
+	if wait == sextant.Committed {
+		return receipt, nil
+	}
+	select {
+	case <-r.done:
+	case <-ctx.Done():
+		select {
+		case <-r.done:
+		default:
+			if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return sextant.Receipt{}, ctx.Err()
+			}
+			receipt.Status = sextant.WaitTimeout
+			return receipt, nil
+		}
+	}
+	if r.err != nil {
+		return sextant.Receipt{Seq: receipt.Seq}, r.err
+	}
+	receipt.Status = sextant.Completed
+	return receipt, nil
+}
