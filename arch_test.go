@@ -43,7 +43,7 @@ var layers = map[string]string{
 	"internal/rest":           "S engine internal/auth internal/config internal/document internal/node internal/task internal/telemetry internal/topology",
 	"internal/transferfile":   "",
 	"server":                  "S internal/auth internal/config internal/node internal/rest internal/task internal/telemetry internal/vfs",
-	"cmd/sextant":             "S engine internal/config internal/transferfile internal/vfs server",
+	"cmd/sextant":             "S engine internal/codec internal/config internal/transferfile internal/vfs server",
 }
 
 type goPackage struct {

@@ -82,6 +82,16 @@ type AutoThreads struct {
 	N    uint64
 }
 
+// UnmarshalJSON reads either form.
+func (t *AutoThreads) UnmarshalJSON(b []byte) error {
+	if string(b) == `"auto"` {
+		*t = AutoThreads{Auto: true}
+		return nil
+	}
+	t.Auto = false
+	return json.Unmarshal(b, &t.N)
+}
+
 // PatchCollection is the body of a PATCH: what is nil stays as it is.
 type PatchCollection struct {
 	Vectors       map[string]VectorPatch          `json:"vectors,omitempty"` // the unnamed vector is ""
@@ -118,21 +128,13 @@ type VectorSchema struct {
 	Sparse *sextant.SparseParams
 }
 
-// AliasAction is one step of an alias update.
-type AliasAction struct {
-	Kind       AliasKind
-	Collection string // create
-	Alias      string // create: the new name; delete, rename: the present one
-	NewAlias   string // rename
-}
-
-// AliasKind tells alias actions apart.
-type AliasKind uint8
+// AliasAction is one step of an alias update; its kind is one of these.
+type AliasAction = topology.AliasAction
 
 const (
-	CreateAlias AliasKind = iota
-	DeleteAlias
-	RenameAlias
+	CreateAlias = topology.CreateAlias
+	DeleteAlias = topology.DeleteAlias
+	RenameAlias = topology.RenameAlias
 )
 
 // Alias is another name for a collection.

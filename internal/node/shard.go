@@ -1,0 +1,151 @@
+package node
+
+import (
+	"context"
+	"io"
+	"sync"
+
+	"github.com/sextantdb/sextant"
+	"github.com/sextantdb/sextant/internal/collection"
+	"github.com/sextantdb/sextant/internal/topology"
+)
+
+// shard is what a node needs of a shard on this machine.
+type shard interface {
+	collection.Shard
+	// Schema returns the vector names and payload indexes that the shard has now.
+	Schema() sextant.Schema
+	// Configure takes over changed settings; it does not wait for the work that they cause.
+	Configure(c sextant.CollectionConfig) error
+	// Snapshot writes the state at one entry that is not older than the call.
+	Snapshot(ctx context.Context, w io.Writer) error
+	Close() error
+}
+
+// opener makes shards out of directories.
+type opener interface {
+	create(dir string, schema sextant.Schema, c sextant.CollectionConfig) (shard, error)
+	open(dir string, c sextant.CollectionConfig) (shard, error)
+	// restore replaces the data of a shard by those of a snapshot, all or nothing. Afterwards put has been called with
+	// whatever serves the directory now.
+	restore(ctx context.Context, to restoration, r io.Reader) error
+	close() error
+}
+
+// restoration is a shard whose data are to be replaced.
+type restoration struct {
+	dir      string
+	settings sextant.CollectionConfig
+	vectors  map[string]sextant.VectorSpec // that the snapshot must have
+	was      shard                         // what serves the directory before; a stub if nothing does
+	put      func(now shard, err error)
+}
+
+// slot is the place of one shard of one collection on this node: the directory stays, what serves it may change.
+type slot struct {
+	id  topology.ShardID
+	dir string
+
+	exchange sync.Mutex // held while the data are replaced, and at the end: one at a time
+	mu       sync.Mutex // guards all below
+	now      shard
+	err      error // why now is a stub
+	loading  bool  // a snapshot is being restored
+}
+
+func (s *slot) current() shard {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.now
+}
+
+func (s *slot) put(now shard, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now, s.err = now, err
+}
+
+func (s *slot) state() (err error, loading bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err, s.loading
+}
+
+func (s *slot) setLoading(on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.loading = on
+}
+
+// close ends the shard; later calls answer that it is gone.
+func (s *slot) close() error {
+	s.exchange.Lock()
+	defer s.exchange.Unlock()
+	was := s.current()
+	s.put(gone, sextant.Errorf(sextant.Unavailable, "the shard is closed"))
+	return was.Close()
+}
+
+// stub stands where a shard cannot be served: everything is answered by an error.
+type stub struct {
+	why func(action string) error
+	// patient lets schema changes pass: they are done when the shard is served again.
+	patient bool
+	health  collection.Health
+}
+
+var gone = &stub{why: func(string) error { return sextant.Errorf(sextant.Unavailable, "the shard is closed") }}
+
+func (s *stub) Update(_ context.Context, u sextant.Update, _ sextant.Wait) (sextant.Receipt, error) {
+	switch u.(type) {
+	case sextant.CreateField, sextant.DropField, sextant.CreateVector, sextant.DropVector:
+		if s.patient {
+			return sextant.Receipt{}, nil
+		}
+	}
+	return sextant.Receipt{}, s.why("update")
+}
+
+func (s *stub) Query(context.Context, sextant.Query) ([]sextant.ScoredPoint, error) {
+	return nil, s.why("search")
+}
+
+func (s *stub) Scroll(context.Context, sextant.Scroll) ([]sextant.Record, *sextant.PointID, error) {
+	return nil, nil, s.why("scroll")
+}
+
+func (s *stub) Retrieve(context.Context, []sextant.PointID, sextant.PayloadSelector, sextant.VectorSelector) ([]sextant.Record, error) {
+	return nil, s.why("retrieve")
+}
+
+func (s *stub) Count(context.Context, *sextant.Filter, bool) (uint64, error) {
+	return 0, s.why("count")
+}
+func (s *stub) Optimizations() collection.Optimizations   { return collection.Optimizations{} }
+func (s *stub) Memory() collection.Memory                 { return collection.Memory{} }
+func (s *stub) Schema() sextant.Schema                    { return sextant.Schema{} }
+func (s *stub) Configure(sextant.CollectionConfig) error  { return nil }
+func (s *stub) Snapshot(context.Context, io.Writer) error { return s.why("snapshot") }
+func (s *stub) Close() error                              { return nil }
+
+func (s *stub) Info() collection.ShardInfo {
+	info := collection.ShardInfo{Health: s.health}
+	if s.health == collection.Red {
+		info.OptimizerError = s.why("load").Error()
+	}
+	return info
+}
+
+// quarantined stands for a shard whose files cannot be used.
+func quarantined(err error) *stub {
+	return &stub{health: collection.Red, why: func(action string) error {
+		return sextant.Errorf(sextant.Internal, "Failed to %s, the shard could not be loaded: %w", action, err)
+	}}
+}
+
+// recovering stands for all shards of a node in recovery mode.
+func recovering(text string) *stub {
+	return &stub{patient: true, why: func(action string) error {
+		return sextant.Errorf(sextant.Internal, "Failed to %s,  %s", action, text)
+	}}
+}
