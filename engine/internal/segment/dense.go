@@ -19,10 +19,16 @@ func (s *search) dense(sc *scanner, f filter, vs denseVectors) error {
 	plan := planned{
 		live: sc.p.live(), rows: sc.p.len(), stride: rowsOf(spec, nil).Stride, bytes: vectorBytes(spec),
 		graph: graph != nil, filtered: f.m != nil, estimate: f.estimate(),
-		k: s.q.Limit, ef: beam(s.q, s.tuning),
+		k: s.q.Limit, ef: beam(s.q, s.tuning, sc.p.live(), f.m != nil),
 		fullScan: fullScan(s.tuning), hideAbove: hiddenAbove(s.q, s.v.tuning, s.tuning),
 	}
 	w := &walker{scanner: sc, graph: graph, k: s.q.Limit, ef: plan.ef}
+	if graph != nil {
+		w.bind(s, vs.(*sealedVectors))
+	}
+	if w.codes != nil {
+		plan.coded = w.codes.BytesPerRow()
+	}
 	switch plan.choose() {
 	case skip:
 		return nil
@@ -33,7 +39,6 @@ func (s *search) dense(sc *scanner, f filter, vs denseVectors) error {
 		test := f.test(sc.ctx)
 		wide := plan.widened(sc.sample(test))
 		if wide > 0 {
-			w.bind(s, vs.(*sealedVectors))
 			w.k, w.ef = wide, wide
 			enough, err := w.run(sc.p.bits(), sc.p.live(), test, s.q.Limit)
 			if enough || err != nil {
@@ -47,10 +52,12 @@ func (s *search) dense(sc *scanner, f filter, vs denseVectors) error {
 	if err != nil || count == 0 {
 		return err
 	}
-	if plan.choose() == scanSome && plan.afterSelect(count) == scanSome {
+	if plan.filtered && plan.afterSelect(count) == scanSome {
+		if set != nil && plan.scanCoded(count) {
+			return w.scanCodes(set)
+		}
 		return sc.denseSet(spec, vs, query, set)
 	}
-	w.bind(s, vs.(*sealedVectors))
 	enough, err := w.run(set, count, nil, s.q.Limit)
 	if enough || err != nil {
 		return err
@@ -90,7 +97,8 @@ type walker struct {
 	*scanner
 	graph *hnsw.Graph
 	walk  hnsw.Scorer
-	exact hnsw.Scorer // nil: the scores of the walk are final
+	exact hnsw.Scorer  // nil: the scores of the walk are final
+	codes *quant.Codes // that the walk scores with; nil: stored vectors
 	v     *sealedVectors
 	k, ef int
 }
@@ -104,7 +112,7 @@ func (w *walker) bind(s *search, v *sealedVectors) {
 	if codes == nil || s.q.Params.IgnoreQuant {
 		return
 	}
-	w.walk, w.exact = codes.NewScorer(s.q.Vector.Values), stored
+	w.walk, w.exact, w.codes = codes.NewScorer(s.q.Vector.Values), stored, codes
 	configured := s.tuning.Quantization != nil && s.tuning.Quantization.Scalar != nil
 	if configured && s.q.Params.Rescore != nil && !*s.q.Params.Rescore {
 		w.exact = nil // the user wants the scores of the codes
@@ -151,6 +159,56 @@ func (w *walker) distrust(err error) error {
 		if d.index == any(w.graph) {
 			d.bad.Store(true)
 		}
+	}
+	return nil
+}
+
+// scanCodes scores the rows of a set by their codes, and the best of them, far more than are wanted, exactly.
+func (w *walker) scanCodes(set []uint64) error {
+	set, _ = w.v.having(set, 0)
+	rough := &topK{view: w.top.view, k: max(4*w.k, 64)}
+	rows := make([]uint32, 0, scanRows)
+	var scores [scanRows]float32
+	flush := func() error {
+		w.walk.ScoreBatch(rows, scores[:len(rows)])
+		floor := rough.floor()
+		for i, row := range rows {
+			if scores[i] > floor {
+				rough.offer(hit{scores[i], row, w.index})
+				floor = rough.floor()
+			}
+		}
+		rows = rows[:0]
+		return w.ctx.Err()
+	}
+	for at, word := range set {
+		for ; word != 0; word &= word - 1 {
+			if rows = append(rows, uint32(at*64+bits.TrailingZeros64(word))); len(rows) == scanRows {
+				if err := flush(); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	if err := flush(); err != nil {
+		return err
+	}
+	for _, h := range rough.hits {
+		rows = append(rows, h.row)
+	}
+	if w.exact == nil {
+		for _, h := range rough.hits {
+			w.top.offer(h)
+		}
+		return nil
+	}
+	for len(rows) > 0 {
+		part := rows[:min(len(rows), scanRows)]
+		w.exact.ScoreBatch(part, scores[:len(part)])
+		for i, row := range part {
+			w.top.offer(hit{scores[i], row, w.index})
+		}
+		rows = rows[len(part):]
 	}
 	return nil
 }

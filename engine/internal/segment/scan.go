@@ -64,8 +64,12 @@ func (s *scanner) dense(spec sextant.VectorSpec, v denseVectors, query []float32
 			out := scores[:min(b.end-from, scanRows)]
 			b.check(from-b.first, len(out))
 			scorer.ScoreRange(from-b.first, out)
+			floor := s.top.floor()
 			for i, score := range out {
-				s.keep(v, from+uint32(i), score)
+				if !(score < floor) { // a NaN goes on, too
+					s.keep(v, from+uint32(i), score)
+					floor = s.top.floor()
+				}
 			}
 		}
 	}
