@@ -241,3 +241,72 @@ func TestBuildAndSearchStopWithTheContext(t *testing.T) {
 		t.Errorf("search ended with %v", err)
 	}
 }
+
+// Few matches are scanned, many are walked to, and one number lies between.
+func TestPreferScanTurnsOnTheNumberOfMatches(t *testing.T) {
+	for _, bytes := range []int{64, 400, 3072} {
+		for _, codes := range []bool{false, true} {
+			const n = 10_000_000
+			turns := 0
+			last := true
+			for matches := 1; matches <= n; matches = matches*5/4 + 1 {
+				if now := PreferScan(matches, n, 128, 10, bytes, codes); now != last {
+					turns, last = turns+1, now
+				}
+			}
+			if turns != 1 || PreferScan(n, n, 128, 10, bytes, codes) {
+				t.Errorf("%d bytes, codes %v: the answer turns %d times", bytes, codes, turns)
+			}
+		}
+	}
+}
+
+// A rough scorer in the build and in the search costs next to nothing in recall, and the scores are exact.
+func TestRoughScoresAreMadeExact(t *testing.T) {
+	f := newField(4000, 24, vec.Euclid, 13)
+	g, err := Build(t.Context(), blurred{f}, f.all(), uint32(f.n), Params{M: 16, EfConstruct: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for range 60 {
+		q := f.draw()
+		var st Stats
+		hits, err := g.SearchRescored(t.Context(), blur{f.query(q)}, f.query(q), 10, 200, nil, &st)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if st.Rescored < 10 || st.Rescored >= 200 {
+			t.Errorf("%d candidates are rescored", st.Rescored)
+		}
+		for i, want := range f.nearest(q, f.all(), 10) {
+			if slices.Contains(hits, want) {
+				found++
+			}
+			if i > 0 && hits[i].Score > hits[i-1].Score {
+				t.Fatal("hits are out of order")
+			}
+		}
+	}
+	if found < 580 {
+		t.Errorf("%d of 600 found", found)
+	}
+}
+
+type blurred struct{ *field }
+
+func (b blurred) ScoreRow(row uint32, ids []uint32, out []float32) {
+	b.RowScorer(row).ScoreBatch(ids, out)
+}
+
+func (b blurred) RoughScorer(row uint32) Scorer { return blur{b.RowScorer(row)} }
+
+// blur changes scores by up to a hundredth.
+type blur struct{ Scorer }
+
+func (b blur) ScoreBatch(ids []uint32, out []float32) {
+	b.Scorer.ScoreBatch(ids, out)
+	for i, id := range ids {
+		out[i] *= 1 + float32(mix(uint64(id))%1000)/1e5
+	}
+}

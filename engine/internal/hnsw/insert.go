@@ -74,7 +74,7 @@ func (in *inserter) aim(row uint32) {
 // find walks one level and picks the neighbours there: as many as the level allows, which the paper does not
 // do on level 0. It costs a tenth of the build; walks then find as much with a beam a third narrower.
 func (in *inserter) find(ctx context.Context, i int, l *level, seen *visited, entry uint32) error {
-	if err := in.seed(l, seen, in.guide, in.b.p.EfConstruct, entry); err != nil {
+	if err := in.start(l, seen, in.guide, in.b.p.EfConstruct, entry); err != nil {
 		return err
 	}
 	if err := in.spread(ctx, l, seen, in.guide); err != nil {

@@ -75,7 +75,7 @@ func (w *walk) search(ctx context.Context, g *Graph, sc Scorer, ef int, filter *
 	}
 	switch {
 	case filter == nil || filter.Count >= int(g.head.rowsTotal):
-		if err = w.seed(&g.base, &w.base, sc, ef, entry); err == nil {
+		if err = w.start(&g.base, &w.base, sc, ef, entry); err == nil {
 			err = w.spread(ctx, &g.base, &w.base, sc)
 		}
 		return w.beam.at, err

@@ -15,12 +15,22 @@ func newVisited(n int) visited {
 
 func (v *visited) fence() {
 	if tail := v.n % 64; tail != 0 {
-		v.bits[len(v.bits)-1] = ^uint64(0) << tail
+		v.bits[len(v.bits)-1] |= ^uint64(0) << tail
 	}
 }
 
 func (v *visited) reset() {
 	clear(v.bits)
+	v.fence()
+}
+
+// take makes the set equal to some bits, of which there may be more or fewer, or to their complement.
+func (v *visited) take(bits []uint64, complement uint64) {
+	n := copy(v.bits, bits)
+	clear(v.bits[n:])
+	for i := range v.bits {
+		v.bits[i] ^= complement
+	}
 	v.fence()
 }
 

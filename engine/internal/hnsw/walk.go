@@ -12,6 +12,7 @@ type walk struct {
 	beam    beam
 	base    visited // of level 0
 	upper   visited // of the levels above, by place
+	via     visited // of level 0, what was only leapt over; made when needed
 	ids     []uint32
 	rows    []uint32
 	block   []uint32
@@ -72,13 +73,19 @@ func (w *walk) score(l *level, sc Scorer, ids []uint32) ([]float32, error) {
 	return scores, nil
 }
 
-// seed starts the beam at one id.
-func (w *walk) seed(l *level, seen *visited, sc Scorer, ef int, id uint32) error {
+// start forgets the walk before and puts one id into the beam.
+func (w *walk) start(l *level, seen *visited, sc Scorer, ef int, id uint32) error {
 	seen.reset()
+	return w.seed(l, seen, sc, ef, id)
+}
+
+// seed puts one id into an empty beam.
+func (w *walk) seed(l *level, seen *visited, sc Scorer, ef int, id uint32) error {
 	w.beam.reset(ef)
-	if !seen.mark(id) {
+	if int(id) >= l.n {
 		return fmt.Errorf("%w: entry %d of %d", ErrCorrupt, id, l.n)
 	}
+	seen.mark(id)
 	w.ids[0] = id
 	scores, err := w.score(l, sc, w.ids[:1])
 	if err != nil {
@@ -130,7 +137,7 @@ func (w *walk) keep(ids []uint32, scores []float32) {
 // reached. Every step takes a better place that was not met before, so it ends.
 func (w *walk) descend(g *Graph, sc Scorer, above int) (place uint32, err error) {
 	seen := &w.upper
-	if err = w.seed(&g.upper[0], seen, sc, 1, 0); err != nil {
+	if err = w.start(&g.upper[0], seen, sc, 1, 0); err != nil {
 		return 0, err
 	}
 	best := packedScore(w.beam.at[0])

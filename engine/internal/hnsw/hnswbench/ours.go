@@ -43,13 +43,13 @@ func (s roughSpace) RoughScorer(row uint32) hnsw.Scorer {
 
 // ours is our graph, walked with the float rows or with codes.
 type ours struct {
-	label   string
-	set     *set
-	graph   *hnsw.Graph
-	codes   *quant.Codes // nil: floats
-	time    cost
-	ctx     context.Context
-	stats   hnsw.Stats
+	label string
+	set   *set
+	graph *hnsw.Graph
+	codes *quant.Codes // nil: floats
+	time  cost
+	ctx   context.Context
+	stats hnsw.Stats
 }
 
 func openOurs(ctx context.Context, o options, s *set) ([]contestant, error) {

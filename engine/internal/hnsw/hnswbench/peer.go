@@ -23,12 +23,12 @@ func (c cost) String() string { return fmt.Sprintf("%.1f s (CPU %.1f s)", c.seco
 
 // peer is a running hnswlib_bench.
 type peer struct {
-	cmd     *exec.Cmd
-	in      io.WriteCloser
-	out     *bufio.Reader
-	time    cost
-	bytes   int
-	n       int
+	cmd   *exec.Cmd
+	in    io.WriteCloser
+	out   *bufio.Reader
+	time  cost
+	bytes int
+	n     int
 }
 
 func startPeer(o options, s *set) (*peer, error) {
