@@ -2,15 +2,387 @@ package engine
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
 
+	"github.com/sextantdb/sextant"
+	"github.com/sextantdb/sextant/engine/internal/segment"
 	"github.com/sextantdb/sextant/internal/task"
 )
 
-type build struct{ task *task.Task }
-type Build struct{}
+// build is a job under way.
+type build struct {
+	job   job
+	uuid  string // of the segment that results
+	parts []segment.Part
+	from  []BuildSource
+	begun time.Time
+	task  *task.Task
+}
 
-func (k *keeper) startBuilds()                                     {}
-func (k *keeper) cancelBuilds()                                    {}
-func (s *Shard) vacuumDue() bool                                   { return false }
-func (k *keeper) awaitField(ctx context.Context, key string) error { return nil }
-func (s *Shard) noticeDamage(err error)                            {}
+// startBuilds starts what the planner says, as tasks. Each has its sources for itself until it ends.
+func (k *keeper) startBuilds() {
+	s := k.s
+	off := s.config.Load().Optimizer.MaxOptimizationThreads
+	k.mu.Lock()
+	hot := time.Since(k.lastUse) < quiet
+	rest := quietAfterOpen - time.Since(k.opened)
+	onlyOwed := off != nil && *off == 0
+	if !k.asked && rest > 0 {
+		onlyOwed = true
+		k.wakeIn(rest)
+	}
+	if pause := retryAfter - time.Since(k.failedAt); k.buildErr != nil && pause > 0 {
+		onlyOwed = true
+		k.wakeIn(pause)
+	}
+	if hot && k.timer == nil {
+		k.wakeIn(quiet)
+	}
+	k.mu.Unlock()
+	for _, j := range plan(k.candidates(), s.tuning.Load(), hot) {
+		if j.always || !onlyOwed {
+			k.begin(j)
+		}
+	}
+}
+
+// begin starts one job.
+func (k *keeper) begin(j job) {
+	s := k.s
+	b := &build{job: j, uuid: newUUID(), begun: time.Now()}
+	if j.needs != nil {
+		b.uuid = string(j.sources[0])
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.stopped {
+		return
+	}
+	for i, p := range k.durable.parts {
+		if slices.Contains(j.sources, p.ID) {
+			p.Sealed.Acquire()
+			b.parts = append(b.parts, p)
+			rows := k.durable.man.Segments[i].Rows
+			b.from = append(b.from, BuildSource{UUID: string(p.ID), Points: uint64(rows - p.Tombs.Dead())})
+		}
+	}
+	if len(b.parts) < len(j.sources) { // gone since the plan was made
+		for _, p := range b.parts {
+			p.Sealed.Release()
+		}
+		return
+	}
+	k.builds = append(k.builds, b)
+	b.task = s.opts.Board.Start(s.life, s.dir+"/"+b.uuid, func(ctx context.Context, p *task.Progress) error {
+		err := s.build(ctx, b, p)
+		for _, part := range b.parts {
+			part.Sealed.Release()
+		}
+		k.finish(b, err)
+		return err
+	})
+	if errors.Is(b.task.Err(), task.ErrClosed) { // it was not started: the process ends
+		for _, part := range b.parts {
+			part.Sealed.Release()
+		}
+		k.builds = slices.DeleteFunc(k.builds, func(other *build) bool { return other == b })
+	}
+}
+
+// finish notes how a build ended.
+func (k *keeper) finish(b *build, err error) {
+	k.mu.Lock()
+	end := b.report()
+	end.Ended = time.Now()
+	if end.Progress != nil {
+		end.Progress.Finished = end.Ended
+	}
+	k.builds = slices.DeleteFunc(k.builds, func(other *build) bool { return other == b })
+	switch {
+	case err == nil:
+		end.State = "done"
+		k.buildErr = nil
+	case k.stopped || errors.Is(err, context.Canceled):
+		end.State, end.Text = "cancelled", err.Error()
+	default:
+		end.State, end.Text = "error", err.Error()
+		k.buildErr, k.failedAt = err, time.Now()
+		k.s.slog.Error("a build failed", "optimizer", b.job.name, "segment", b.uuid, "err", err)
+	}
+	k.past = append(k.past, end)
+	if n := len(k.past) - pastBuilds; n > 0 {
+		k.past = slices.Delete(k.past, 0, n)
+	}
+	k.mu.Unlock()
+	k.ended()
+}
+
+const pastBuilds = 16
+
+// cancelBuilds ends all builds without waiting; what is still wanted is started anew.
+func (k *keeper) cancelBuilds() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, b := range k.builds {
+		b.task.Cancel(context.Canceled)
+	}
+}
+
+// build does one job.
+func (s *Shard) build(ctx context.Context, b *build, p *task.Progress) error {
+	for _, step := range []string{"wait_cpu_permit", "copy_data"} {
+		p.Child(step)
+	}
+	p.Stage("wait_cpu_permit")
+	if err := s.opts.Budget.take(ctx); err != nil {
+		return err
+	}
+	defer s.opts.Budget.give()
+	if err := s.roomFor(b); err != nil {
+		return err
+	}
+	if b.job.needs != nil {
+		return s.derive(ctx, b, p)
+	}
+	return s.merge(ctx, b, p)
+}
+
+// roomFor refuses a build whose output could fill the disk.
+func (s *Shard) roomFor(b *build) error {
+	var need uint64
+	for _, part := range b.parts {
+		need += uint64(part.Sealed.Meta().Bytes())
+	}
+	need += need / 10
+	space, err := s.fs.Free(s.dir)
+	if err == nil && space.Free < need {
+		return sextant.Errorf(sextant.Internal, "Not enough space available for optimization, needed: %d, available: %d", need, space.Free)
+	}
+	return nil
+}
+
+// merge writes the rows of several segments, or what is alive of one, as a new segment and puts it in their place. The
+// sources are read as of a checkpoint; what died since is dead in the output.
+func (s *Shard) merge(ctx context.Context, b *build, p *task.Progress) error {
+	v := s.views.Get()
+	if v == nil {
+		return errClosed
+	}
+	schema := v.Schema()
+	v.Release()
+	meta, remap, err := segment.BuildSegment(ctx, s.fs, s.dir, b.uuid, b.parts, schema, *s.tuning.Load(), p)
+	if err != nil {
+		s.leftovers(b.uuid)
+		return fmt.Errorf("%s: %w", b.job.name, err)
+	}
+	var out *segment.Sealed
+	if meta.Rows > 0 {
+		if out, err = segment.Open(s.fs, s.dir, meta); err != nil {
+			s.leftovers(b.uuid)
+			return fmt.Errorf("%s: %w", b.job.name, err)
+		}
+	}
+	if err := s.replace(out, remap); err != nil {
+		if out != nil {
+			out.Discard()
+			out.Release()
+		}
+		return fmt.Errorf("%s: %w", b.job.name, err)
+	}
+	return nil
+}
+
+// replace puts a built segment in the place of its sources, on disk and for readers. It takes over the reference to out,
+// unless it fails.
+func (s *Shard) replace(out *segment.Sealed, remap *segment.Remap) error {
+	k := &s.keeper
+	k.edit.Lock()
+	defer k.edit.Unlock()
+	old := k.current()
+	tombs, err := remap.Tombstones(old.parts)
+	if err != nil {
+		return err
+	}
+	m := *old.man
+	m.Segments = nil
+	next := &durable{man: &m}
+	gone := remap.Sources()
+	for i, part := range old.parts {
+		if !slices.Contains(gone, part.ID) {
+			m.Segments = append(m.Segments, old.man.Segments[i])
+			next.parts = append(next.parts, part)
+		}
+	}
+	if out != nil {
+		e := segmentEntry{Meta: out.Meta()}
+		if tombs.Dead() > 0 {
+			ref, err := segment.WriteTombstones(s.fs, s.dir, tombName(out.ID(), uint64(m.At.Seq)), tombs)
+			if err != nil {
+				return fmt.Errorf("store tombstones: %w", err)
+			}
+			e.Tombs = &ref
+		}
+		m.Segments = append(m.Segments, e)
+		next.parts = append(next.parts, segment.Part{ID: out.ID(), Sealed: out, Tombs: tombs})
+	}
+	if err := m.write(s.fs, s.dir); err != nil {
+		return fmt.Errorf("manifest: %w", err)
+	}
+	for _, p := range next.parts {
+		p.Sealed.Acquire()
+	}
+	err = s.swap(func(w *writer) error { return w.state.Replace(out, remap) })
+	k.publish(s, next)
+	return err
+}
+
+// derive makes derived files of a segment and publishes them, on disk and for readers. The segment stays as it is.
+func (s *Shard) derive(ctx context.Context, b *build, p *task.Progress) error {
+	sealed := b.parts[0].Sealed
+	var refs []segment.FileRef
+	drop := func() {
+		for _, ref := range refs {
+			s.removeFile(ref.Name)
+		}
+	}
+	for _, need := range b.job.needs {
+		ref, err := segment.BuildDerived(ctx, sealed, need, *s.tuning.Load(), p)
+		if err != nil {
+			drop()
+			return fmt.Errorf("%s %s: %w", b.job.name, need.Kind, err)
+		}
+		refs = append(refs, ref)
+	}
+	if err := s.fs.SyncDir(s.dir); err != nil {
+		drop()
+		return fmt.Errorf("%s: %w", b.job.name, err)
+	}
+	return s.attach(sealed, refs)
+}
+
+func (s *Shard) attach(sealed *segment.Sealed, refs []segment.FileRef) error {
+	k := &s.keeper
+	k.edit.Lock()
+	defer k.edit.Unlock()
+	replaced, err := sealed.Attach(refs...)
+	if err != nil {
+		return err
+	}
+	v := s.views.Get()
+	if v == nil {
+		return errClosed
+	}
+	replaced = append(replaced, sealed.Detach(v.Schema(), *s.tuning.Load())...)
+	v.Release()
+	old := k.current()
+	if old.entry(sealed.ID()) == nil {
+		return nil // it was replaced meanwhile and goes with its last reader
+	}
+	m := *old.man
+	m.Segments = slices.Clone(old.man.Segments)
+	next := &durable{man: &m, parts: slices.Clone(old.parts)}
+	next.entry(sealed.ID()).Meta = sealed.Meta()
+	if err := m.write(s.fs, s.dir); err != nil {
+		return fmt.Errorf("manifest: %w", err)
+	}
+	for _, p := range next.parts {
+		p.Sealed.Acquire()
+	}
+	k.publish(s, next)
+	for _, ref := range replaced {
+		s.removeFile(ref.Name)
+	}
+	return nil
+}
+
+// awaitField waits until all segments have an index of a field that was created, or it is dropped again.
+func (k *keeper) awaitField(ctx context.Context, key string) error {
+	for {
+		k.mu.Lock()
+		changed := k.changed
+		k.mu.Unlock()
+		missing := false
+		for _, c := range k.candidates() {
+			missing = missing || c.busy || slices.ContainsFunc(c.needs, func(n segment.Need) bool {
+				return n.Kind == segment.FieldFile && n.Of == key
+			})
+		}
+		if !missing {
+			return nil
+		}
+		k.wake()
+		select {
+		case <-changed:
+		case <-k.s.life.Done():
+			return errClosed
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// candidates looks at the segments on disk.
+func (k *keeper) candidates() []candidate {
+	v := k.s.views.Get()
+	if v == nil {
+		return nil
+	}
+	defer v.Release()
+	schema, tuning := v.Schema(), k.s.tuning.Load()
+	k.mu.Lock()
+	d := k.durable
+	busy := map[segment.SegmentID]bool{}
+	for _, b := range k.builds {
+		for _, id := range b.job.sources {
+			busy[id] = true
+		}
+	}
+	for _, p := range d.parts {
+		p.Sealed.Acquire()
+	}
+	k.mu.Unlock()
+	defer d.release()
+	list := make([]candidate, 0, len(d.parts))
+	for i, p := range d.parts {
+		m := &d.man.Segments[i].Meta
+		c := candidate{id: p.ID, rows: m.Rows, dead: p.Tombs.Dead(), bytes: m.Payload, busy: busy[p.ID]}
+		for _, vm := range m.Vectors {
+			c.bytes = max(c.bytes, vm.Bytes())
+		}
+		if !c.busy {
+			c.needs = p.Sealed.Needs(schema, *tuning)
+		}
+		for _, n := range c.needs {
+			c.built = c.built || slices.ContainsFunc(m.Files, func(f segment.FileRef) bool {
+				return f.Kind == n.Kind && f.Of == n.Of && f.Seq == n.Seq && f.Config != n.Config
+			})
+		}
+		list = append(list, c)
+	}
+	return list
+}
+
+// vacuumDue says whether so many more rows are dead than the last checkpoint knows that a build should take them out: it
+// works from a checkpoint.
+func (s *Shard) vacuumDue() bool {
+	v := s.views.Get()
+	if v == nil {
+		return false
+	}
+	defer v.Release()
+	tuning := s.tuning.Load()
+	d := s.keeper.current()
+	for _, now := range v.Parts() {
+		i := slices.IndexFunc(d.parts, func(p segment.Part) bool { return p.ID == now.ID })
+		if i < 0 {
+			continue
+		}
+		if rows := d.man.Segments[i].Rows; wasteful(rows, now.Tombs.Dead(), tuning) && !wasteful(rows, d.parts[i].Tombs.Dead(), tuning) {
+			return true
+		}
+	}
+	return false
+}

@@ -82,8 +82,8 @@ func (k *keeper) start(s *Shard) {
 	k.wakeLocked()
 }
 
-// stop ends the loop and all builds and waits for them.
-func (k *keeper) stop() {
+// stop ends the loop and all builds and waits for them. end cancels what they do.
+func (k *keeper) stop(end context.CancelFunc) {
 	k.mu.Lock()
 	k.stopped = true
 	if k.timer != nil {
@@ -91,9 +91,7 @@ func (k *keeper) stop() {
 	}
 	builds := slices.Clone(k.builds)
 	k.mu.Unlock()
-	for _, b := range builds {
-		b.task.Cancel(errClosed)
-	}
+	end()
 	k.idle.Wait()
 	for _, b := range builds {
 		<-b.task.Done()

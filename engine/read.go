@@ -16,8 +16,18 @@ func read[T any](s *Shard, f func(v *segment.View) (T, error)) (T, error) {
 	}
 	defer v.Release()
 	out, err := f(v)
-	s.noticeDamage(err)
+	if err != nil && sextant.KindOf(err) == sextant.Corrupt && s.damaged.CompareAndSwap(nil, &err) {
+		s.slog.Error("stored data are damaged; the shard takes no updates any more", "err", err)
+	}
 	return out, err
+}
+
+// usable refuses updates of a shard that cannot be trusted with them.
+func (s *Shard) usable() error {
+	if err := s.damaged.Load(); err != nil {
+		return *err
+	}
+	return s.writer.failure()
 }
 
 // Query returns the points nearest to a vector, best first, or without one the points in id order with score 1. An id is

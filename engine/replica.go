@@ -39,7 +39,7 @@ func (s *Shard) Resolve(ctx context.Context, u sextant.Update) ([]byte, error) {
 // Append makes records durable behind the place after. What stands there of another term is cut first, unless it is
 // committed. A Precondition error says that after is not in the log.
 func (s *Shard) Append(ctx context.Context, after order.Pos, records []wal.Record) error {
-	if err := s.writer.failure(); err != nil {
+	if err := s.usable(); err != nil {
 		return err
 	}
 	last := s.log.Last()

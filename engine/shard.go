@@ -48,6 +48,8 @@ type Shard struct {
 	writer writer
 	keeper keeper
 
+	damaged atomic.Pointer[error] // stored bytes that a read found to be wrong
+
 	life context.Context // ends with Close
 	end  context.CancelFunc
 	once sync.Once
@@ -166,8 +168,7 @@ func (s *Shard) Close() (err error) {
 			}
 			cancel()
 		}
-		s.end()
-		s.keeper.stop()
+		s.keeper.stop(s.end)
 		err = s.release()
 	})
 	return err

@@ -17,6 +17,9 @@ func (s *Shard) Update(ctx context.Context, u sextant.Update, wait sextant.Wait)
 	if s.opts.ManualApply {
 		return sextant.Receipt{}, sextant.Errorf(sextant.Precondition, "the order of this shard is given by its primary")
 	}
+	if err := s.usable(); err != nil {
+		return sextant.Receipt{}, err
+	}
 	r, err := s.request(ctx, u)
 	if err != nil {
 		return sextant.Receipt{}, err
