@@ -78,7 +78,15 @@ func (c importCommand) Run(ctx context.Context) error {
 	if err := c.send(ctx, rows, info.Size(), state); err != nil {
 		return errors.Join(err, state.save())
 	}
+	if err := c.settle(ctx); err != nil {
+		return err
+	}
 	return state.finish()
+}
+
+// settle returns when every shard has applied what it got: an update of no point goes to all of them and waits its turn.
+func (c importCommand) settle(ctx context.Context) error {
+	return c.call(ctx, http.MethodPost, collectionPath(c.Collection)+"/points/delete?wait=true", []byte(`{"filter":{"must":[{"has_id":[]}]}}`), nil)
 }
 
 // prepare looks at the collection, and makes it if that is wanted.

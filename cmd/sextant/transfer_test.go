@@ -164,8 +164,8 @@ func TestResume(t *testing.T) {
 	if !strings.Contains(state, `"rows":200`) {
 		t.Error(state)
 	}
-	do(8, 0, "import", in, "-c", "c", "--create", "--distance", "Dot", "--parallel", "1") // 1 look, 6 batches
-	do(6, 1, "export", out, "-c", "c") // 1 look, 1 count, 4 pages
+	do(8, 0, "import", in, "-c", "c", "--create", "--distance", "Dot", "--parallel", "1") // 1 look, 6 batches, 1 to settle
+	do(6, 1, "export", out, "-c", "c")                                                    // 1 look, 1 count, 4 pages
 	if state := read(t, out+".resume"); !strings.Contains(state, `"rows":200`) {
 		t.Error(state)
 	}
