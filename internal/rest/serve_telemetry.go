@@ -13,7 +13,7 @@ func (c *call) state(a auth.Access) telemetry.State {
 	n := c.h.node
 	version, commit := n.Version()
 	return telemetry.State{
-		ID: n.ID(), Version: version, Commit: commit, Started: n.Started(), Recovery: n.Recovery() != "",
+		ID: n.ID(), Peer: n.PeerID(), Version: version, Commit: commit, Started: n.Started(), Recovery: n.Recovery() != "",
 		Settings: n.Settings(), Collections: n.Collections(a), Global: a.IsGlobal(),
 	}
 }

@@ -555,3 +555,28 @@ func BenchmarkScroll(b *testing.B) {
 		})
 	}
 }
+
+func BenchmarkSearchRequest(b *testing.B) {
+	f, h := richFake()
+	f.points = f.points[:4]
+	r := rand.New(rand.NewPCG(15, 16))
+	var body bytes.Buffer
+	body.WriteString(`{"vector":[`)
+	for i := range 768 {
+		if i > 0 {
+			body.WriteByte(',')
+		}
+		fmt.Fprint(&body, float32(r.NormFloat64()))
+	}
+	body.WriteString(`],"limit":10,"filter":{"must":[{"key":"k","match":{"value":"a"}}]}}`)
+	b.SetBytes(int64(body.Len()))
+	b.ReportAllocs()
+	for b.Loop() {
+		q := httptest.NewRequest("POST", "/collections/c/points/search", bytes.NewReader(body.Bytes()))
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, q)
+		if w.Code != 200 {
+			b.Fatal(w.Body)
+		}
+	}
+}

@@ -2,8 +2,8 @@ package telemetry
 
 import (
 	"encoding/json"
-	"os"
 	"runtime"
+	"strconv"
 	"time"
 
 	"github.com/sextantdb/sextant"
@@ -53,10 +53,8 @@ func app(s State, level int) object {
 	a := object{"name": "sextant", "version": s.Version, "startup": timestamp(s.Started),
 		"jwt_rbac": s.Settings.Service.JWTRBAC, "hide_jwt_dashboard": s.Settings.Service.HideJWTDashboard}
 	if level >= 1 {
-		_, err := os.Stat("/.dockerenv")
 		a["features"] = object{"debug": false, "service_debug_feature": false, "recovery_mode": s.Recovery, "gpu": false,
 			"rocksdb": false, "staging": false}
-		a["system"] = object{"is_docker": err == nil, "cores": runtime.NumCPU(), "cpu_flags": runtime.GOARCH, "cpu_endian": "little"}
 	}
 	return a
 }
@@ -100,7 +98,7 @@ func collections(s State, level int, name func(string) string) object {
 		if level == 1 {
 			list = append(list, aggregated(c))
 		} else {
-			list = append(list, detailed(c, level, name))
+			list = append(list, detailed(s.Peer, c, level, name))
 		}
 		snapshots = append(snapshots, object{"id": name(c.Name), "running_snapshots": c.SnapshotsCreating,
 			"running_snapshot_recovery": c.SnapshotsLoading, "total_snapshot_creations": c.SnapshotsCreated})
@@ -130,19 +128,19 @@ func aggregated(c *node.CollectionReport) object {
 	return object{"vectors": vectors, "optimizers_status": status(text), "params": c.Config.Params}
 }
 
-func detailed(c *node.CollectionReport, level int, name func(string) string) object {
+func detailed(peer uint64, c *node.CollectionReport, level int, name func(string) string) object {
 	d := object{"id": name(c.Name), "init_time_ms": c.InitTime.Milliseconds(), "config": c.Config}
 	if level >= 3 {
 		shards := []any{}
 		for i := range c.Shards {
-			shards = append(shards, shard(c, &c.Shards[i], level))
+			shards = append(shards, shard(peer, c, &c.Shards[i], level))
 		}
 		d["shards"], d["transfers"], d["resharding"] = shards, []any{}, []any{}
 	}
 	return d
 }
 
-func shard(c *node.CollectionReport, s *node.ShardReport, level int) object {
+func shard(peer uint64, c *node.CollectionReport, s *node.ShardReport, level int) object {
 	vectors := uint64(0)
 	for _, n := range s.Info.Vectors {
 		vectors += n
@@ -168,7 +166,7 @@ func shard(c *node.CollectionReport, s *node.ShardReport, level int) object {
 		}
 		local["segments"] = segments
 	}
-	v := object{"id": s.ID, "local": local, "remote": []any{}, "replicate_states": object{}}
+	v := object{"id": s.ID, "local": local, "remote": []any{}, "replicate_states": object{strconv.FormatUint(peer, 10): s.State}}
 	if s.Key != nil {
 		v["key"] = shardKey(*s.Key)
 	}

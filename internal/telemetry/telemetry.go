@@ -34,6 +34,7 @@ import (
 // State is a node as it is now.
 type State struct {
 	ID              string // of the process
+	Peer            uint64
 	Version, Commit string
 	Started         time.Time
 	Recovery        bool // shards are not served
