@@ -231,12 +231,11 @@ func notArchive(format string, args ...any) error {
 	return sextant.Errorf(sextant.WrongInput, "Snapshot is not a valid shard snapshot: %s", fmt.Sprintf(format, args...))
 }
 
-// pinFiles gives the files of m second names in a directory of their own, so that they stay readable there whatever
-// becomes of the generation, until that directory is removed. The caller gives each pin of a life another number and makes
-// sure that the files exist while this runs, which is short: nothing is copied or synced. What a crash leaves is a leftover
-// like any other.
-func pinFiles(fsys vfs.FS, dir string, number uint64, m *manifest) (pinned string, err error) {
-	pinned = path.Join(dir, fmt.Sprintf("pin-%d", number))
+// pinFiles gives the files of m second names in a new directory inside the generation, so that they stay readable there
+// whatever becomes of the generation, until that directory is removed. The caller makes sure that the files exist while this
+// runs, which is short: nothing is copied or synced. What a crash leaves is a leftover like any other.
+func pinFiles(fsys vfs.FS, dir string, m *manifest) (pinned string, err error) {
+	pinned = path.Join(dir, "pin-"+newUUID())
 	if err := fsys.MkdirAll(pinned); err != nil {
 		return "", err
 	}

@@ -319,9 +319,9 @@ func TestPinnedFilesStay(t *testing.T) {
 	mem := &vfs.Mem{}
 	m := makeGeneration(t, mem, "g", 9)
 	want := archiveOf(t, mem, "g", m)
-	a, err := pinFiles(mem, "g", 1, m)
+	a, err := pinFiles(mem, "g", m)
 	noError(t, err)
-	b, err := pinFiles(mem, "g", 2, m)
+	b, err := pinFiles(mem, "g", m)
 	noError(t, err)
 	for _, ref := range m.files() {
 		noError(t, mem.Remove(path.Join("g", ref.Name)))
@@ -333,7 +333,7 @@ func TestPinnedFilesStay(t *testing.T) {
 	if got := archiveOf(t, mem, b, m); !bytes.Equal(got, want) {
 		t.Error("the second archive differs")
 	}
-	if _, err := pinFiles(mem, "g", 3, m); err == nil {
+	if _, err := pinFiles(mem, "g", m); err == nil {
 		t.Error("pinned files that are gone")
 	}
 	noError(t, m.removeLeftovers(mem, "g"))
