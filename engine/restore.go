@@ -10,6 +10,7 @@ import (
 	"reflect"
 
 	"github.com/sextantdb/sextant"
+	"github.com/sextantdb/sextant/internal/codec"
 	"github.com/sextantdb/sextant/internal/order"
 	"github.com/sextantdb/sextant/internal/vfs"
 	"github.com/sextantdb/sextant/internal/wal"
@@ -101,9 +102,10 @@ func fillGeneration(ctx context.Context, fsys vfs.FS, dir string, r io.Reader, o
 
 // predecessor is what a shard was before a restore.
 type predecessor struct {
-	m    *manifest // nil: no shard, or one whose manifest is damaged
-	last order.Pos // of the log
-	used order.Term
+	m       *manifest // nil: no shard, or one whose manifest is damaged
+	vectors map[string]sextant.VectorSpec
+	last    order.Pos // of the log
+	used    order.Term
 }
 
 // findPredecessor looks at what is there as far as it can be read: a damaged shard may be restored, too.
@@ -118,12 +120,12 @@ func findPredecessor(fsys vfs.FS, dir string) (p predecessor, err error) {
 	}
 	own := generationDir(dir, generation)
 	if p.m, err = readManifest(fsys, own); err == nil {
-		p.last = p.m.At
+		p.last, p.vectors = p.m.At, p.m.Schema.Plain().Vectors
 	} else if sextant.KindOf(err) != sextant.Corrupt {
 		return p, err
 	}
 	// Records are read without regard to damage among them; a log that cannot be read at all gave out seqs that nobody knows.
-	if rep, err := wal.Inspect(fsys, path.Join(own, logDir), nil); err == nil {
+	if rep, err := wal.Inspect(fsys, path.Join(own, logDir), p.follow); err == nil {
 		p.used = rep.Used
 		if rep.Last.Seq > p.last.Seq {
 			p.last = rep.Last
@@ -132,11 +134,31 @@ func findPredecessor(fsys vfs.FS, dir string) (p predecessor, err error) {
 	return p, nil
 }
 
+// follow takes over what an entry behind the checkpoint does to the vector names.
+func (p *predecessor) follow(r wal.Record) error {
+	if p.m == nil || r.Kind != wal.Effects || r.Seq <= p.m.At.Seq {
+		return nil
+	}
+	u, err := codec.Update(r.Body)
+	if err != nil {
+		return nil // as damage among the records
+	}
+	switch u := u.(type) {
+	case sextant.CreateVector:
+		if _, exists := p.vectors[u.Name]; !exists {
+			p.vectors[u.Name] = u.Spec
+		}
+	case sextant.DropVector:
+		delete(p.vectors, u.Name)
+	}
+	return nil
+}
+
 // adopt makes the state of an archive the next one of the shard.
 func (p *predecessor) adopt(m *manifest) (order.Term, error) {
 	if p.m != nil {
-		if have, given := p.m.Schema.Plain().Vectors, m.Schema.Plain().Vectors; !reflect.DeepEqual(have, given) {
-			return 0, incompatible(have, given)
+		if given := m.Schema.Plain().Vectors; !reflect.DeepEqual(p.vectors, given) {
+			return 0, incompatible(p.vectors, given)
 		}
 		m.Config = p.m.Config
 	}
