@@ -85,6 +85,7 @@ type Stats struct {
 	Scored   int  // rows scored on the walk
 	Hops     int  // vertices expanded on level 0
 	Rescored int  // rows scored again by the exact scorer
+	Sure     int  // candidates nearer than the edge of what the walk saw; with fewer than k the matches lie far off
 	Short    bool // the walk ended with fewer than min(k, matches) hits: the caller has to scan
 }
 

@@ -35,7 +35,7 @@ func (g *Graph) SearchRescored(
 	}
 	w := g.borrow()
 	defer g.walks.Put(w)
-	w.stats = Stats{}
+	w.stats, w.edge = Stats{}, 0
 	found, err := w.search(ctx, g, sc, max(k, ef), filter)
 	if err != nil {
 		return nil, err
@@ -45,6 +45,10 @@ func (g *Graph) SearchRescored(
 		wanted = min(k, filter.Count)
 	}
 	w.stats.Short = len(found) < wanted
+	w.stats.Sure = len(found)
+	if w.edge > 0 {
+		w.stats.Sure = rank(found, w.edge)
+	}
 	if exact != nil {
 		if found, err = w.refine(&g.base, exact, found, k); err != nil {
 			return nil, err
@@ -64,6 +68,7 @@ func (s *Stats) add(o Stats) {
 	s.Scored += o.Scored
 	s.Hops += o.Hops
 	s.Rescored += o.Rescored
+	s.Sure += o.Sure
 	s.Short = s.Short || o.Short
 }
 
@@ -81,6 +86,9 @@ func (w *walk) search(ctx context.Context, g *Graph, sc Scorer, ef int, filter *
 		return w.beam.at, err
 	case float64(filter.Count) >= traverseAllShare*float64(g.Len()):
 		err = w.spreadAll(ctx, g, sc, ef, filter, entry)
+		if len(w.beam.at) == w.beam.size {
+			w.edge = w.beam.at[len(w.beam.at)-1]
+		}
 		return w.results.at, err
 	default:
 		err = w.spreadMatching(ctx, g, sc, ef, filter, entry)

@@ -19,7 +19,8 @@ type walk struct {
 	scores  []float32
 	results beam // matching rows, when the beam also holds others
 	stats   Stats
-	live    bool // other threads change the links
+	edge    uint64 // the worst of a full beam through which results of a filter were collected, else 0
+	live    bool   // other threads change the links
 	nRows   uint32
 }
 

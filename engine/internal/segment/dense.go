@@ -19,16 +19,14 @@ func (s *search) dense(sc *scanner, f filter, vs denseVectors) error {
 	plan := planned{
 		live: sc.p.live(), rows: sc.p.len(), stride: rowsOf(spec, nil).Stride, bytes: vectorBytes(spec),
 		graph: graph != nil, filtered: f.m != nil, estimate: f.estimate(),
-		k: s.q.Limit, ef: beam(s.q, s.tuning, sc.p.live(), f.m != nil),
+		k: s.q.Limit, ef: beam(s.q, s.tuning, sc.p.live()),
 		fullScan: fullScan(s.tuning), hideAbove: hiddenAbove(s.q, s.v.tuning, s.tuning),
 	}
 	w := &walker{scanner: sc, graph: graph, k: s.q.Limit, ef: plan.ef}
 	if graph != nil {
 		w.bind(s, vs.(*sealedVectors))
 	}
-	if w.codes != nil {
-		plan.coded = w.codes.BytesPerRow()
-	}
+	plan.coded = w.codes != nil
 	switch plan.choose() {
 	case skip:
 		return nil
@@ -62,8 +60,11 @@ func (s *search) dense(sc *scanner, f filter, vs denseVectors) error {
 	if enough || err != nil {
 		return err
 	}
-	if set == nil {
+	switch {
+	case set == nil:
 		return sc.dense(spec, vs, query)
+	case plan.filtered && plan.scanCoded(count):
+		return w.scanCodes(set)
 	}
 	return sc.denseSet(spec, vs, query, set)
 }
@@ -120,7 +121,7 @@ func (w *walker) bind(s *search, v *sealedVectors) {
 }
 
 // run offers what the walk finds among the rows of a set (nil: all) that pass the test (nil: all). It reports whether
-// that is all there is or at least want.
+// that is all there is or at least want. A walk that stayed nearer to the query than the matches are is not trusted.
 func (w *walker) run(set []uint64, count uint32, test func(row uint32) bool, want int) (enough bool, err error) {
 	set, count = w.v.having(set, count)
 	if count == 0 {
@@ -132,7 +133,7 @@ func (w *walker) run(set []uint64, count uint32, test func(row uint32) bool, wan
 	}
 	var stats hnsw.Stats
 	hits, err := w.graph.SearchRescored(w.ctx, w.walk, w.exact, w.k, w.ef, filter, &stats)
-	if err != nil || stats.Short {
+	if err != nil || stats.Short || stats.Sure < min(w.k, len(hits)) {
 		return false, w.distrust(err)
 	}
 	passed := hits[:0]

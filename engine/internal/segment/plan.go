@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/sextantdb/sextant"
+	"github.com/sextantdb/sextant/engine/internal/hnsw"
 	"github.com/sextantdb/sextant/engine/internal/payload"
 )
 
@@ -23,7 +24,7 @@ type planned struct {
 	live      uint32
 	rows      uint32
 	stride    int  // bytes from row to row
-	coded     int  // bytes of a code that selected rows may be scanned by; 0: none
+	coded     bool // there are codes to scan selected rows by
 	bytes     int  // of one vector, as thresholds count them
 	graph     bool // there is one, and the request may use it
 	filtered  bool
@@ -50,7 +51,7 @@ func (p planned) choose() method {
 	}
 	switch {
 	case !p.filtered:
-		if p.preferScan(p.live, 1) {
+		if p.preferScan(p.live) {
 			return scanAll
 		}
 		return walk
@@ -68,55 +69,28 @@ func (p planned) selectFirst() bool {
 
 // afterSelect decides between the scan of count selected rows and a walk that returns only those.
 func (p planned) afterSelect(count uint32) method {
-	if !p.graph || p.preferScan(count, float64(count)/float64(max(p.live, 1))) {
+	if !p.graph || p.preferScan(count) {
 		return scanSome
 	}
 	return walk
 }
 
-// preferScan compares the costs of scoring rows one after the other and of a walk. A walk at ef meets about 17·ef rows
-// (measured at m 16); where few of the rows match it also looks behind those that do not, and meets 2.5 times as many. A
-// row met on a walk costs a cache miss more than one in a scan of all rows. Rows picked from a set cost nearly as much.
+// preferScan compares the costs of scoring count rows one after the other and of a walk.
 //
 // full_scan_threshold is a border for scans of everything, as users know it; among rows that a filter has selected it
 // would force scans of thousands of rows where a walk is several times faster.
-func (p planned) preferScan(count uint32, share float64) bool {
+func (p planned) preferScan(count uint32) bool {
 	if !p.filtered && int64(count)*int64(p.bytes) < p.fullScan {
 		return true
 	}
-	met := 17 * float64(max(p.ef, p.k))
-	if share < 0.25 {
-		met *= 2.5
-	}
-	walk := scanCost(p.stride) + missCost
-	if p.coded > 0 {
-		walk = scanCost(p.coded) + missCost
-	}
-	scan := scanCost(p.stride)
-	switch {
-	case !p.filtered:
-	case p.scanCoded(count):
-		scan = scanCost(p.coded) + pickCost
-	default:
-		scan += pickCost
-	}
-	return float64(count)*scan < met*walk
+	return hnsw.PreferScan(int(count), int(p.live), p.ef, p.k, p.stride, p.filtered && p.scanCoded(count))
 }
-
-// scanCost is about how many nanoseconds it takes to score a row in a scan, missCost how many more on a walk, pickCost how
-// many more for one of a list.
-func scanCost(stride int) float64 { return float64(stride)/25 + 2 }
-
-const (
-	missCost = 40
-	pickCost = 5
-)
 
 // codedRows is the number of selected rows from which they are scanned by their codes: fewer are scored exactly.
 const codedRows = 4096
 
 func (p planned) scanCoded(count uint32) bool {
-	return p.coded > 0 && count >= codedRows && p.k <= codedRows/16
+	return p.coded && count >= codedRows && p.k <= codedRows/16
 }
 
 // widened returns the width of a walk whose finds are tested afterwards, of which a share passes; 0 if a scan is better.
@@ -128,7 +102,7 @@ func (p planned) widened(share float64) int {
 	if wide > float64(p.live) {
 		return 0
 	}
-	if float64(p.live)*scanCost(p.stride) < 17*wide*(scanCost(p.stride)+missCost) {
+	if hnsw.PreferScan(int(p.live), int(p.live), int(wide), p.k, p.stride, false) {
 		return 0
 	}
 	return int(wide)
@@ -136,15 +110,12 @@ func (p planned) widened(share float64) int {
 
 // beam returns the width of a walk over n rows that a request asks for. Where it asks for none, ef_construct is widened
 // with the size of the segment, since at one width the recall falls as a graph grows.
-func beam(q *SearchRequest, t VectorTuning, n uint32, filtered bool) int {
+func beam(q *SearchRequest, t VectorTuning, n uint32) int {
 	ef := q.Params.EF
 	if ef <= 0 {
 		ef = int(min(t.HNSW.EfConstruct, 1<<20))
 		if n > beamRows {
 			ef = max(ef, 100+int(50*math.Log2(float64(n)/beamRows)))
-		}
-		if filtered { // matches may all lie in one region, which a walk crosses on fewer ways
-			ef += ef / 2
 		}
 	}
 	if o := q.Params.Oversampling; o > 1 {
