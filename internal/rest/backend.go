@@ -44,8 +44,10 @@ type collections interface {
 	Aliases(a auth.Access, collection string) ([]node.Alias, error)
 	CreateIndex(ctx context.Context, a auth.Access, collection string, key sextant.Path, spec sextant.FieldSpec,
 		o node.WriteOptions) (sextant.Receipt, error)
-	DropIndex(ctx context.Context, a auth.Access, collection string, key sextant.Path, o node.WriteOptions) (sextant.Receipt, error)
-	CreateVector(ctx context.Context, a auth.Access, collection, name string, v node.VectorSchema, o node.WriteOptions) (sextant.Receipt, error)
+	DropIndex(ctx context.Context, a auth.Access, collection string, key sextant.Path,
+		o node.WriteOptions) (sextant.Receipt, error)
+	CreateVector(ctx context.Context, a auth.Access, collection, name string, v node.VectorSchema,
+		o node.WriteOptions) (sextant.Receipt, error)
 	DropVector(ctx context.Context, a auth.Access, collection, name string, o node.WriteOptions) (sextant.Receipt, error)
 	CollectionCluster(a auth.Access, name string) (node.CollectionCluster, error)
 	ChangeCluster(a auth.Access, name string) error
@@ -55,13 +57,18 @@ type collections interface {
 }
 
 type points interface {
-	Update(ctx context.Context, a auth.Access, collection string, u sextant.Update, o node.WriteOptions) (sextant.Receipt, error)
-	UpdateBatch(ctx context.Context, a auth.Access, collection string, us []sextant.Update, o node.WriteOptions) ([]sextant.Receipt, error)
-	Query(ctx context.Context, a auth.Access, collection string, qs []sextant.Query, o node.ReadOptions) ([][]sextant.ScoredPoint, error)
-	Scroll(ctx context.Context, a auth.Access, collection string, s sextant.Scroll, o node.ReadOptions) ([]sextant.Record, *sextant.PointID, error)
+	Update(ctx context.Context, a auth.Access, collection string, u sextant.Update,
+		o node.WriteOptions) (sextant.Receipt, error)
+	UpdateBatch(ctx context.Context, a auth.Access, collection string, us []sextant.Update,
+		o node.WriteOptions) ([]sextant.Receipt, error)
+	Query(ctx context.Context, a auth.Access, collection string, qs []sextant.Query,
+		o node.ReadOptions) ([][]sextant.ScoredPoint, error)
+	Scroll(ctx context.Context, a auth.Access, collection string, s sextant.Scroll,
+		o node.ReadOptions) ([]sextant.Record, *sextant.PointID, error)
 	Retrieve(ctx context.Context, a auth.Access, collection string, ids []sextant.PointID, p sextant.PayloadSelector,
 		v sextant.VectorSelector, o node.ReadOptions) ([]sextant.Record, error)
-	Count(ctx context.Context, a auth.Access, collection string, f *sextant.Filter, exact bool, o node.ReadOptions) (uint64, error)
+	Count(ctx context.Context, a auth.Access, collection string, f *sextant.Filter, exact bool,
+		o node.ReadOptions) (uint64, error)
 }
 
 type snapshots interface {
@@ -69,8 +76,11 @@ type snapshots interface {
 	ListSnapshots(a auth.Access, collection string, shard *uint32) ([]node.SnapshotInfo, error)
 	OpenSnapshot(a auth.Access, collection string, shard *uint32, name string) (*node.SnapshotFile, error)
 	DeleteSnapshot(ctx context.Context, a auth.Access, collection string, shard *uint32, name string) error
-	RecoverSnapshot(ctx context.Context, a auth.Access, collection string, shard *uint32, location string, o node.RecoverOptions) error
+	RecoverSnapshot(ctx context.Context, a auth.Access, collection string, shard *uint32, location string,
+		o node.RecoverOptions) error
 	MayRecover(a auth.Access, collection string) error
-	UploadSnapshot(ctx context.Context, a auth.Access, collection string, shard *uint32, r io.Reader, o node.RecoverOptions, wait bool) error
-	StreamShardSnapshot(ctx context.Context, a auth.Access, collection string, shard uint32, name func(string), w io.Writer) error
+	UploadSnapshot(ctx context.Context, a auth.Access, collection string, shard *uint32, r io.Reader,
+		o node.RecoverOptions, wait bool) error
+	StreamShardSnapshot(ctx context.Context, a auth.Access, collection string, shard uint32, name func(string),
+		w io.Writer) error
 }

@@ -5,11 +5,11 @@ import (
 )
 
 var (
-	aliasesFields = fieldSet{names: []string{"actions"}, required: []string{"actions"}}
+	aliasesFields = allOf("actions")
 	actionFields  = fieldSet{names: []string{"create_alias", "delete_alias", "rename_alias"}}
-	createAlias   = fieldSet{names: []string{"collection_name", "alias_name"}, required: []string{"collection_name", "alias_name"}}
-	deleteAlias   = fieldSet{names: []string{"alias_name"}, required: []string{"alias_name"}}
-	renameAlias   = fieldSet{names: []string{"old_alias_name", "new_alias_name"}, required: []string{"old_alias_name", "new_alias_name"}}
+	createAlias   = allOf("collection_name", "alias_name")
+	deleteAlias   = allOf("alias_name")
+	renameAlias   = allOf("old_alias_name", "new_alias_name")
 )
 
 // aliasActions reads a list of actions, each an object with one key.

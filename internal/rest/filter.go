@@ -14,7 +14,7 @@ const conditionShape = "Expected some form of condition, which can be a field co
 // A filter knows its keys: an unknown one is an error, since a typing error must not make a filter match everything.
 var (
 	filterFields    = fieldSet{names: []string{"should", "min_should", "must", "must_not"}, strict: true}
-	minShouldFields = fieldSet{names: []string{"conditions", "min_count"}, required: []string{"conditions", "min_count"}}
+	minShouldFields = allOf("conditions", "min_count")
 )
 
 // filter reads a filter. It is never nil.
@@ -124,9 +124,9 @@ func (s *scanner) conditionKey() string {
 }
 
 var (
-	keyFields       = fieldSet{names: []string{"key"}, required: []string{"key"}}
-	sliceFields     = fieldSet{names: []string{"total", "index"}, required: []string{"total", "index"}}
-	nestedFields    = fieldSet{names: []string{"key", "filter"}, required: []string{"key", "filter"}}
+	keyFields       = allOf("key")
+	sliceFields     = allOf("total", "index")
+	nestedFields    = allOf("key", "filter")
 	conditionFields = fieldSet{names: []string{"is_empty", "is_null", "has_id", "has_vector", "slice", "nested"}}
 )
 

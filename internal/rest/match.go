@@ -84,11 +84,11 @@ func (s *scanner) matchList() (m sextant.MatchAny) {
 }
 
 var (
-	geoPointFields = fieldSet{names: []string{"lon", "lat"}, required: []string{"lon", "lat"}}
-	geoBoxFields   = fieldSet{names: []string{"top_left", "bottom_right"}, required: []string{"top_left", "bottom_right"}}
-	radiusFields   = fieldSet{names: []string{"center", "radius"}, required: []string{"center", "radius"}}
+	geoPointFields = allOf("lon", "lat")
+	geoBoxFields   = allOf("top_left", "bottom_right")
+	radiusFields   = allOf("center", "radius")
 	polygonFields  = fieldSet{names: []string{"exterior", "interiors"}, required: []string{"exterior"}}
-	ringFields     = fieldSet{names: []string{"points"}, required: []string{"points"}}
+	ringFields     = allOf("points")
 )
 
 func (s *scanner) geoPoint() (p sextant.GeoPoint) {
@@ -100,7 +100,8 @@ func (s *scanner) geoPoint() (p sextant.GeoPoint) {
 		}
 	}
 	if p.Lat < -90 || p.Lat > 90 || p.Lon < -180 || p.Lon > 180 {
-		s.fail("Wrong format of GeoPoint payload: expected `lat` = %v within [-90;90] and `lon` = %v within [-180;180]", p.Lat, p.Lon)
+		s.fail("Wrong format of GeoPoint payload: expected `lat` = %v within [-90;90] and `lon` = %v within [-180;180]",
+			p.Lat, p.Lon)
 	}
 	return p
 }

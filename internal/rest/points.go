@@ -120,8 +120,9 @@ func (s *scanner) refuseEmpty() {
 }
 
 var (
-	vectorAlias       = map[string]string{"vectors": "vector"}
-	pointFields       = fieldSet{names: []string{"id", "vector", "payload"}, required: []string{"id", "vector"}, aliases: vectorAlias}
+	vectorAlias = map[string]string{"vectors": "vector"}
+	pointFields = fieldSet{names: []string{"id", "vector", "payload"}, required: []string{"id", "vector"},
+		aliases: vectorAlias}
 	pointVectorFields = fieldSet{names: []string{"id", "vector"}, required: []string{"id", "vector"}, aliases: vectorAlias}
 )
 

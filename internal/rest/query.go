@@ -22,7 +22,7 @@ var (
 	withVectorAlias = map[string]string{"with_vectors": "with_vector"}
 	queryFields     = fieldSet{names: []string{"shard_key", "prefetch", "query", "using", "filter", "params", "score_threshold",
 		"limit", "offset", "with_vector", "with_payload", "lookup_from"}, aliases: withVectorAlias}
-	batchQueryFields = fieldSet{names: []string{"searches"}, required: []string{"searches"}}
+	batchQueryFields = allOf("searches")
 )
 
 // count reads an unsigned integer that is used as an int.
@@ -52,11 +52,13 @@ func (s *scanner) queryRequest() (r search) {
 	}
 	switch {
 	case prefetch && !given:
-		s.refuse(sextant.Errorf(sextant.BadRequest, "A query is needed to merge the prefetches. Can't have prefetches without defining a query."))
+		s.refuse(sextant.Errorf(sextant.BadRequest,
+			"A query is needed to merge the prefetches. Can't have prefetches without defining a query."))
 	case prefetch:
 		s.lacks("a query with prefetch")
 	case threshold && !given:
-		s.refuse(sextant.Errorf(sextant.BadRequest, "A query is needed to use the score_threshold. Can't have score_threshold without defining a query."))
+		s.refuse(sextant.Errorf(sextant.BadRequest,
+			"A query is needed to use the score_threshold. Can't have score_threshold without defining a query."))
 	}
 	return r
 }
@@ -204,7 +206,7 @@ var (
 	paramsFields = fieldSet{names: []string{"hnsw_ef", "exact", "quantization", "indexed_only", "acorn", "idf"}}
 	quantFields  = fieldSet{names: []string{"ignore", "rescore", "oversampling"}}
 	acornFields  = fieldSet{names: []string{"enable", "max_selectivity"}}
-	idfFields    = fieldSet{names: []string{"corpus"}, required: []string{"corpus"}}
+	idfFields    = allOf("corpus")
 )
 
 func (s *scanner) searchParams() (p sextant.SearchParams) {
@@ -261,7 +263,7 @@ var (
 	searchFields = fieldSet{names: []string{"vector", "limit", "offset", "filter", "params", "score_threshold", "with_payload",
 		"with_vector", "shard_key"}, required: []string{"vector", "limit"},
 		aliases: map[string]string{"with_vectors": "with_vector", "top": "limit"}}
-	namedFields = fieldSet{names: []string{"name", "vector"}, required: []string{"name", "vector"}}
+	namedFields = allOf("name", "vector")
 )
 
 // legacySearch reads the body of points/search, the older form of a query by vector.

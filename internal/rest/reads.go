@@ -40,8 +40,9 @@ func (s *scanner) scrollRequest() (r reading) {
 		}
 	}
 	if r.scroll.OrderBy != nil && r.scroll.Offset != nil {
-		s.refuse(sextant.Errorf(sextant.WrongInput, "Cannot use an `offset` when using `order_by`. The alternative for paging is to use "+
-			"`order_by.start_from` and a filter to exclude the IDs that you've already seen for the `order_by.start_from` value"))
+		s.refuse(sextant.Errorf(sextant.WrongInput, "Cannot use an `offset` when using `order_by`. "+
+			"The alternative for paging is to use `order_by.start_from` and a filter to exclude the IDs that you've already seen "+
+			"for the `order_by.start_from` value"))
 	}
 	return r
 }

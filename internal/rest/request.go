@@ -113,7 +113,8 @@ func decompress(body io.Reader, encoding string) (io.ReadCloser, error) {
 	case "br":
 		return io.NopCloser(brotli.NewReader(body)), nil
 	case "zstd":
-		r, err := zstd.NewReader(body, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(64<<20), zstd.WithDecoderLowmem(true))
+		r, err := zstd.NewReader(body, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(64<<20),
+			zstd.WithDecoderLowmem(true))
 		if err != nil {
 			return nil, bad(err)
 		}
@@ -200,7 +201,8 @@ func (c *call) readOptions() (o node.ReadOptions, err error) {
 	}
 	n, err := strconv.ParseUint(o.Consistency, 10, 31)
 	if err != nil || n == 0 {
-		return o, badQuery("consistency: `%s` is neither an integer of at least 1 nor one of `majority`, `quorum`, `all`", o.Consistency)
+		return o, badQuery("consistency: `%s` is neither an integer of at least 1 nor one of `majority`, `quorum`, `all`",
+			o.Consistency)
 	}
 	return o, nil
 }
@@ -209,7 +211,8 @@ func (c *call) readOptions() (o node.ReadOptions, err error) {
 func (c *call) metaTimeout() (time.Duration, error) {
 	timeout, given, err := c.seconds("timeout")
 	if err == nil && given && timeout == 0 {
-		err = sextant.Errorf(sextant.Invalid, "Validation error in query parameters: [timeout: value 0 invalid, must be 1 or larger]")
+		err = sextant.Errorf(sextant.Invalid,
+			"Validation error in query parameters: [timeout: value 0 invalid, must be 1 or larger]")
 	}
 	return timeout, err
 }

@@ -133,8 +133,8 @@ func (o *output) end(contentType string) {
 // compressors are tuned for speed: answers are made once and read once.
 var compressors = map[string]*sync.Pool{
 	"zstd": {New: func() any {
-		w, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true),
-			zstd.WithWindowSize(256<<10))
+		w, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1),
+			zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(256<<10))
 		if err != nil {
 			panic(err) // the options are constants
 		}

@@ -62,7 +62,9 @@ func newHandler(n backend, o Options) *Handler {
 func (h *Handler) Metrics() http.Handler {
 	only := *h
 	only.cors = false
-	only.routes = newRouter([]*route{{method: "GET", pattern: "/metrics", do: (*call).openMetrics, open: true, quiet: true, plain: true}})
+	only.routes = newRouter([]*route{
+		{method: "GET", pattern: "/metrics", do: (*call).openMetrics, open: true, quiet: true, plain: true},
+	})
 	return &only
 }
 
@@ -128,7 +130,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (c *call) explain(err error) error {
 	var e *sextant.Error
 	if errors.Is(err, context.DeadlineExceeded) && !errors.As(err, &e) {
-		return sextant.Errorf(sextant.Timeout, "Operation '%s' timed out after %ds", c.route.pattern, int(time.Since(c.start).Seconds()))
+		return sextant.Errorf(sextant.Timeout, "Operation '%s' timed out after %ds",
+			c.route.pattern, int(time.Since(c.start).Seconds()))
 	}
 	return err
 }
@@ -163,7 +166,8 @@ func (c *call) guard() {
 	if reason == http.ErrAbortHandler { //nolint:errorlint // the very value is agreed on
 		panic(reason)
 	}
-	c.h.log.Error("panic in a request", "method", c.r.Method, "route", c.route.pattern, "err", reason, "stack", string(debug.Stack()))
+	c.h.log.Error("panic in a request", "method", c.r.Method, "route", c.route.pattern, "err", reason,
+		"stack", string(debug.Stack()))
 	c.fail(sextant.Errorf(sextant.Internal, "panic: %v", reason))
 }
 
@@ -175,7 +179,8 @@ func (c *call) finish() {
 			Status: c.status, Took: took})
 	}
 	if !c.route.quiet {
-		c.h.log.Info("request", "method", c.r.Method, "path", c.r.URL.Path, "status", c.status, "took", took, "from", c.r.RemoteAddr)
+		c.h.log.Info("request", "method", c.r.Method, "path", c.r.URL.Path, "status", c.status, "took", took,
+			"from", c.r.RemoteAddr)
 	}
 }
 

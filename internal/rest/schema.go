@@ -67,7 +67,7 @@ func (s *scanner) isParams() (params bool) {
 var (
 	vectorParamsFields = fieldSet{names: []string{"size", "distance", "hnsw_config", "quantization_config", "on_disk", "memory",
 		"datatype", "multivector_config"}, required: []string{"size", "distance"}, aliases: quantAlias}
-	comparatorFields = fieldSet{names: []string{"comparator"}, required: []string{"comparator"}}
+	comparatorFields = allOf("comparator")
 )
 
 func (s *scanner) vectorParams() (v sextant.VectorParams) {
@@ -311,8 +311,9 @@ func (s *scanner) sparseDatatype(at string) *sextant.Datatype {
 }
 
 var (
-	nameConfigFields  = fieldSet{names: []string{"dense", "sparse"}}
-	denseNameFields   = fieldSet{names: []string{"size", "distance", "multivector_config", "datatype"}, required: []string{"size", "distance"}}
+	nameConfigFields = fieldSet{names: []string{"dense", "sparse"}}
+	denseNameFields  = fieldSet{names: []string{"size", "distance", "multivector_config", "datatype"},
+		required: []string{"size", "distance"}}
 	sparseNameFields  = fieldSet{names: []string{"modifier", "datatype"}}
 	vectorNameVariant = "data did not match any variant of untagged enum VectorNameConfig"
 )

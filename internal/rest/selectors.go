@@ -77,7 +77,7 @@ func (s *scanner) withVector() (v sextant.VectorSelector) {
 	return v
 }
 
-var fallbackFields = fieldSet{names: []string{"target", "fallback"}, required: []string{"target", "fallback"}}
+var fallbackFields = allOf("target", "fallback")
 
 // shardKeys reads one shard key, a list of them, or a target with a fallback. It is never nil.
 func (s *scanner) shardKeys() []node.ShardKey {

@@ -114,7 +114,8 @@ func (c *call) shard() (*uint32, error) {
 	}
 	id, err := strconv.ParseUint(c.param(1), 10, 32)
 	if err != nil {
-		return nil, sextant.Errorf(sextant.Malformed, "Deserialize error in path parameters: can not parse %q to a u32", c.param(1))
+		return nil, sextant.Errorf(sextant.Malformed,
+			"Deserialize error in path parameters: can not parse %q to a u32", c.param(1))
 	}
 	return new(uint32(id)), nil
 }

@@ -243,7 +243,8 @@ func (c *call) recoverOptions() (o node.RecoverOptions, err error) {
 	}
 	o.Checksum = c.query().Get("checksum")
 	if o.Checksum != "" && !isSHA256(o.Checksum) {
-		return o, sextant.Errorf(sextant.Invalid, "Validation error in query parameters: [checksum: Validation error: invalid_sha256_hash [{}]]")
+		return o, sextant.Errorf(sextant.Invalid,
+			"Validation error in query parameters: [checksum: Validation error: invalid_sha256_hash [{}]]")
 	}
 	return o, nil
 }

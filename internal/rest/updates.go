@@ -95,7 +95,8 @@ func (s *scanner) payloadChange() (u sextant.SetPayload, t target) {
 // required is selector for bodies that must name their points.
 func (t *target) required(s *scanner) sextant.Selector {
 	if t.none() && s.err == nil {
-		s.err = sextant.Errorf(sextant.Malformed, "Format error in JSON body: Either list of point ids or filter must be provided")
+		s.err = sextant.Errorf(sextant.Malformed,
+			"Format error in JSON body: Either list of point ids or filter must be provided")
 	}
 	return t.selector(s)
 }
@@ -139,7 +140,8 @@ func (s *scanner) updateVectors() (c change) {
 	return c
 }
 
-var deleteVectorsFields = fieldSet{names: []string{"vector", "points", "filter", "shard_key"}, required: []string{"vector"}, aliases: vectorAlias}
+var deleteVectorsFields = fieldSet{names: []string{"vector", "points", "filter", "shard_key"},
+	required: []string{"vector"}, aliases: vectorAlias}
 
 // deleteVectors reads a request that may name points both ways; then the filter comes first.
 func (s *scanner) deleteVectors() (c change) {
@@ -169,7 +171,7 @@ func (s *scanner) deleteVectors() (c change) {
 }
 
 var (
-	batchUpdateFields = fieldSet{names: []string{"operations"}, required: []string{"operations"}}
+	batchUpdateFields = allOf("operations")
 	operationFields   = fieldSet{names: []string{"upsert", "delete", "set_payload", "overwrite_payload", "delete_payload",
 		"clear_payload", "update_vectors", "delete_vectors"}}
 )

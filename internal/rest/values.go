@@ -19,6 +19,9 @@ type fieldSet struct {
 	strict   bool
 }
 
+// allOf is the keys of an object that must have them all.
+func allOf(names ...string) fieldSet { return fieldSet{names: names, required: names} }
+
 // of walks the next value, an object, and yields the name of each known key whose value is not null (null is absence).
 func (f *fieldSet) of(s *scanner) iter.Seq[string] {
 	return func(yield func(string) bool) { f.walk(s, yield) }
@@ -205,7 +208,8 @@ func (s *scanner) pointID() sextant.PointID {
 		s.pos = start
 	}
 	if raw := s.raw(); s.err == nil {
-		s.failAt(start, "value %s is not a valid point ID, valid values are either an unsigned integer or a UUID", abbreviate(raw))
+		s.failAt(start, "value %s is not a valid point ID, valid values are either an unsigned integer or a UUID",
+			abbreviate(raw))
 	}
 	return sextant.PointID{}
 }

@@ -202,7 +202,8 @@ func (p *printer) own(list []node.CollectionReport) {
 			return n
 		})
 	}
-	p.each(list, "sextant_collection_segments", "gauge", "segments of local shards", segments(func(*node.ShardReport, int) uint64 { return 1 }))
+	p.each(list, "sextant_collection_segments", "gauge", "segments of local shards",
+		segments(func(*node.ShardReport, int) uint64 { return 1 }))
 	p.each(list, "sextant_collection_unindexed_vectors", "gauge", "live vectors outside of any index",
 		segments(func(s *node.ShardReport, i int) uint64 {
 			g := &s.Info.Segments[i]

@@ -19,9 +19,10 @@ type memory struct {
 
 // readMemory asks the runtime, and the system for what is resident.
 func readMemory() memory {
-	v := sample("/memory/classes/heap/objects:bytes", "/memory/classes/heap/unused:bytes", "/memory/classes/heap/free:bytes",
-		"/memory/classes/metadata/mspan/inuse:bytes", "/memory/classes/metadata/mcache/inuse:bytes", "/memory/classes/metadata/other:bytes",
-		"/memory/classes/total:bytes")
+	const classes = "/memory/classes/"
+	v := sample(classes+"heap/objects:bytes", classes+"heap/unused:bytes", classes+"heap/free:bytes",
+		classes+"metadata/mspan/inuse:bytes", classes+"metadata/mcache/inuse:bytes", classes+"metadata/other:bytes",
+		classes+"total:bytes")
 	m := memory{Allocated: v[0], Active: v[0] + v[1], Retained: v[2], Metadata: v[3] + v[4] + v[5], Resident: v[6]}
 	if fields := procFields("/proc/self/statm"); len(fields) > 1 {
 		m.Resident = number(fields[1]) * uint64(os.Getpagesize())

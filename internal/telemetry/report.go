@@ -229,7 +229,8 @@ func segment(c *node.CollectionReport, s *node.ShardReport, i int) object {
 		"payloads_size_bytes": g.PayloadBytes, "ram_usage_bytes": g.RAMBytes, "disk_usage_bytes": g.DiskBytes,
 		"is_appendable": g.Appendable, "index_schema": schema, "vector_data": data,
 	}
-	return object{"info": info, "config": segmentConfig(c, s, i), "vector_index_searches": []any{}, "payload_field_indices": []any{}}
+	return object{"info": info, "config": segmentConfig(c, s, i), "vector_index_searches": []any{},
+		"payload_field_indices": []any{}}
 }
 
 func segmentConfig(c *node.CollectionReport, s *node.ShardReport, i int) object {

@@ -187,7 +187,8 @@ func (c checker) value(sc *schema, v any, at string) error {
 
 // isEmpty reports whether the schema says nothing but, maybe, that null is fine.
 func (sc *schema) isEmpty() bool {
-	return sc.Type == "" && sc.Ref == "" && sc.Enum == nil && sc.Properties == nil && sc.AllOf == nil && sc.AnyOf == nil && sc.OneOf == nil
+	return sc.Type == "" && sc.Ref == "" && sc.Enum == nil && sc.Properties == nil &&
+		sc.AllOf == nil && sc.AnyOf == nil && sc.OneOf == nil
 }
 
 func (c checker) choice(choices []*schema, v any, at string) error {
