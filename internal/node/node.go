@@ -19,6 +19,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/sextantdb/sextant"
 	"github.com/sextantdb/sextant/internal/auth"
 	"github.com/sextantdb/sextant/internal/collection"
@@ -117,6 +119,9 @@ func (n *Node) open(ctx context.Context) (err error) {
 	return nil
 }
 
+// closesAtOnce is how many shards are closed at the same time; each may write a checkpoint if that is quick.
+const closesAtOnce = 8
+
 // Close stops everything the node does and makes its data durable; requests that still run end with errors.
 func (n *Node) Close(ctx context.Context) error {
 	n.mu.Lock()
@@ -129,29 +134,21 @@ func (n *Node) Close(ctx context.Context) error {
 	n.end()
 	<-n.change // no change of the topology is under way, and none will be
 	n.running.Wait()
-	var all sync.WaitGroup
-	failures := make(chan error, 1)
+	var all errgroup.Group
+	all.SetLimit(closesAtOnce)
 	for _, h := range *n.hosted.Load() {
 		for _, s := range h.slots {
-			all.Go(func() {
-				if err := s.close(); err != nil {
+			all.Go(func() error {
+				err := s.close()
+				if err != nil {
 					n.log.Error("a shard was not closed well", "collection", h.c.Name(), "shard", s.id, "err", err)
-					select {
-					case failures <- err:
-					default:
-					}
 				}
+				return err
 			})
 		}
 	}
-	all.Wait()
-	err := n.engines.close()
-	select {
-	case first := <-failures:
-		err = errors.Join(err, first)
-	default:
-	}
-	return errors.Join(err, n.lock.Close())
+	err := all.Wait()
+	return errors.Join(err, n.engines.close(), n.lock.Close())
 }
 
 // Settings returns what the node was opened with.

@@ -158,7 +158,8 @@ func (n *Node) show(h *hosted) {
 }
 
 // align gives every shard the settings, vector names and payload indexes of the topology. What the topology lost is
-// dropped, what a shard lacks is made; all of it in the log of the shard.
+// dropped, what a shard lacks is made; all of it in the log of the shard. It returns when that is durable; indexes are
+// built later (settle).
 func (n *Node) align(ctx context.Context, h *hosted, c *topology.Collection, w collection.Write) (sextant.Receipt, error) {
 	settings := effective(c.Config, n.settings.Storage.OptimizersOverwrite)
 	var out sextant.Receipt
@@ -181,7 +182,7 @@ func (n *Node) align(ctx context.Context, h *hosted, c *topology.Collection, w c
 	}
 	n.show(h)
 	for _, key := range slices.Sorted(maps.Keys(steps)) {
-		receipt, err := h.c.Each(ctx, steps[key], w)
+		receipt, err := h.c.Each(ctx, steps[key], collection.Write{Default: w.Default})
 		if err != nil {
 			return out, err
 		}

@@ -350,6 +350,8 @@ func (n *Node) exchange(ctx context.Context, h *hosted, s *slot, r io.Reader) er
 		return missing(h.c.Name())
 	}
 	settings := effective(c.Config, n.settings.Storage.OptimizersOverwrite)
+	ctx, stop := n.tied(ctx)
+	defer stop()
 	s.setLoading(true)
 	defer s.setLoading(false)
 	return n.engines.restore(ctx, restoration{dir: s.dir, settings: settings, vectors: c.Schema().Vectors, was: was, put: func(now shard, err error) {

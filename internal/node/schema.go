@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"time"
 
@@ -20,7 +21,7 @@ func (n *Node) CreateIndex(ctx context.Context, a auth.Access, collection string
 	if err := h.c.CheckNewIndex(key); err != nil {
 		return sextant.Receipt{}, err
 	}
-	return n.reshape(ctx, "Create payload index", collection, o, func(c *topology.Collection) (bool, error) {
+	return n.reshape(ctx, "Create payload index", collection, key.String(), o, func(c *topology.Collection) (bool, error) {
 		was, ok := c.Fields[key.String()]
 		if ok && was.Equal(spec) {
 			return false, nil
@@ -39,7 +40,7 @@ func (n *Node) DropIndex(ctx context.Context, a auth.Access, collection string, 
 	if _, _, err := n.allowed(a, collection, auth.WriteExtra); err != nil {
 		return sextant.Receipt{}, err
 	}
-	return n.reshape(ctx, "Delete payload index", collection, o, func(c *topology.Collection) (bool, error) {
+	return n.reshape(ctx, "Delete payload index", collection, "", o, func(c *topology.Collection) (bool, error) {
 		if _, ok := c.Fields[key.String()]; !ok {
 			return false, nil
 		}
@@ -59,7 +60,7 @@ func (n *Node) CreateVector(ctx context.Context, a auth.Access, collection, name
 		p.add("vector_name", why)
 		return sextant.Receipt{}, p.err("path parameters")
 	}
-	return n.reshape(ctx, "Create vector name", collection, o, func(c *topology.Collection) (bool, error) {
+	return n.reshape(ctx, "Create vector name", collection, "", o, func(c *topology.Collection) (bool, error) {
 		if v.Sparse != nil {
 			return addSparse(c, name, *v.Sparse)
 		}
@@ -124,7 +125,7 @@ func (n *Node) DropVector(ctx context.Context, a auth.Access, collection, name s
 	if _, _, err := n.allowed(a, collection, auth.WriteExtra); err != nil {
 		return sextant.Receipt{}, err
 	}
-	return n.reshape(ctx, "Delete vector name", collection, o, func(c *topology.Collection) (bool, error) {
+	return n.reshape(ctx, "Delete vector name", collection, "", o, func(c *topology.Collection) (bool, error) {
 		_, dense := c.Config.Params.Vectors.Map[name]
 		_, sparse := c.Config.Params.SparseVectors[name]
 		switch {
@@ -142,10 +143,12 @@ func (n *Node) DropVector(ctx context.Context, a auth.Access, collection, name s
 
 // reshape edits the schema of a collection, first in the topology, then in every shard that does not have it yet. edit
 // says whether it changed anything; if not the shards are looked at all the same, since a former attempt may have
-// reached only some of them.
-func (n *Node) reshape(ctx context.Context, what, name string, o WriteOptions, edit func(c *topology.Collection) (bool, error)) (sextant.Receipt, error) {
+// reached only some of them. Other changes need not wait for what the caller waits for.
+func (n *Node) reshape(ctx context.Context, what, name, field string, o WriteOptions, edit func(c *topology.Collection) (bool, error)) (sextant.Receipt, error) {
 	var receipt sextant.Receipt
-	limit := pick(o.Timeout, collection.DefaultWriteTimeout)
+	var h *hosted
+	limit := pick(o.Timeout, n.write(o).Default)
+	start := time.Now()
 	err := n.changing(ctx, what, max(limit, time.Second), func(ctx context.Context) error {
 		_, seen, err := n.machine.State().Collection(name)
 		if err != nil {
@@ -158,15 +161,41 @@ func (n *Node) reshape(ctx context.Context, what, name string, o WriteOptions, e
 		}
 		if changed {
 			receipt, err = n.amend(ctx, name, o, func(c *topology.Collection) error { *c = probe; return nil })
-			return err
 		}
-		if now, h := n.find(name); h != nil {
+		now, found := n.find(name)
+		if h = found; err == nil && !changed && h != nil {
 			receipt, err = n.align(ctx, h, now, n.write(o))
 		}
 		return err
 	})
-	if err == nil && o.Wait && receipt.Status == sextant.Acknowledged {
-		receipt.Status = sextant.Completed // nothing was left to do
+	if err != nil || !o.Wait || h == nil {
+		return receipt, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit-time.Since(start))
+	defer cancel()
+	return n.settle(ctx, h, field, receipt)
+}
+
+// settle waits until every shard has applied what was logged, and has built the index of a field, if one is named.
+func (n *Node) settle(ctx context.Context, h *hosted, field string, receipt sextant.Receipt) (sextant.Receipt, error) {
+	nothing := map[topology.ShardID]sextant.Update{}
+	for id, s := range h.slots {
+		if _, isStub := s.current().(*stub); !isStub {
+			nothing[id] = sextant.DeletePoints{Selector: sextant.Selector{IDs: []sextant.PointID{}}}
+		}
+	}
+	receipt.Status = sextant.Completed
+	if len(nothing) == 0 {
+		return receipt, nil
+	}
+	_, err := h.c.Each(ctx, nothing, collection.Write{Wait: sextant.Applied, Default: collection.DefaultWriteTimeout})
+	for _, s := range h.slots {
+		if err == nil && field != "" {
+			err = s.current().AwaitField(ctx, field)
+		}
+	}
+	if err != nil && ctx.Err() != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		receipt.Status, err = sextant.WaitTimeout, nil
 	}
 	return receipt, err
 }

@@ -19,6 +19,8 @@ type shard interface {
 	Configure(c sextant.CollectionConfig) error
 	// Snapshot writes the state at one entry that is not older than the call.
 	Snapshot(ctx context.Context, w io.Writer) error
+	// AwaitField returns when the index of a payload field is built everywhere, or dropped.
+	AwaitField(ctx context.Context, key string) error
 	Close() error
 }
 
@@ -126,6 +128,7 @@ func (s *stub) Memory() collection.Memory                 { return collection.Me
 func (s *stub) Schema() sextant.Schema                    { return sextant.Schema{} }
 func (s *stub) Configure(sextant.CollectionConfig) error  { return nil }
 func (s *stub) Snapshot(context.Context, io.Writer) error { return s.why("snapshot") }
+func (s *stub) AwaitField(context.Context, string) error  { return nil }
 func (s *stub) Close() error                              { return nil }
 
 func (s *stub) Info() collection.ShardInfo {
