@@ -133,9 +133,10 @@ func (w *walker) run(set []uint64, count uint32, test func(row uint32) bool, wan
 	}
 	var stats hnsw.Stats
 	hits, err := w.graph.SearchRescored(w.ctx, w.walk, w.exact, w.k, w.ef, filter, &stats)
-	if err != nil || stats.Short || stats.Sure < min(w.k, len(hits)) {
+	if err != nil || stats.Short || stats.Sure < min(want, len(hits)) {
 		return false, w.distrust(err)
 	}
+	hits = hits[:min(len(hits), stats.Sure)]
 	passed := hits[:0]
 	for _, h := range hits {
 		if test == nil || test(h.Row) {
