@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"io"
 	"path"
+	"strings"
 
 	"github.com/sextantdb/sextant"
 	"github.com/sextantdb/sextant/engine/internal/segment"
@@ -21,6 +22,7 @@ import (
 const (
 	archiveChunk    = 256 << 10
 	archiveManifest = 64 << 20 // the largest manifest that is taken from an archive
+	pinPrefix       = "pin-"
 )
 
 // writeArchive streams the generation in dir as m describes it. Damage that it meets is an error: what was written up to
@@ -55,12 +57,15 @@ func archiveHeader(name string, size int64) *tar.Header {
 
 // sendFile copies one file and compares it with its reference on the way.
 func sendFile(ctx context.Context, w io.Writer, fsys vfs.FS, dir string, ref segment.FileRef, chunk []byte) error {
-	name := path.Join(dir, ref.Name)
-	f, err := fsys.Open(name)
+	f, err := fsys.Open(path.Join(dir, ref.Name))
 	if err != nil {
 		return err
 	}
 	defer f.Close()
+	if strings.HasPrefix(path.Base(dir), pinPrefix) {
+		dir = path.Dir(dir) // where the file will be when somebody looks for it
+	}
+	name := path.Join(dir, ref.Name)
 	var sum uint32
 	for off := int64(0); off < ref.Bytes; {
 		if err := ctx.Err(); err != nil {
@@ -235,7 +240,7 @@ func notArchive(format string, args ...any) error {
 // whatever becomes of the generation, until that directory is removed. The caller makes sure that the files exist while this
 // runs, which is short: nothing is copied or synced. What a crash leaves is a leftover like any other.
 func pinFiles(fsys vfs.FS, dir string, m *manifest) (pinned string, err error) {
-	pinned = path.Join(dir, "pin-"+newUUID())
+	pinned = path.Join(dir, pinPrefix+newUUID())
 	if err := fsys.MkdirAll(pinned); err != nil {
 		return "", err
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/sextantdb/sextant"
+	"github.com/sextantdb/sextant/engine/internal/segment"
 	"github.com/sextantdb/sextant/internal/order"
 )
 
@@ -27,9 +29,30 @@ func (s *Shard) Snapshot(ctx context.Context, w io.Writer) (order.Pos, error) {
 		s.slog.Warn("files of a snapshot stay on disk", "dir", pinned, "err", rmErr)
 	}
 	if err != nil {
+		if sextant.KindOf(err) == sextant.Corrupt {
+			s.verify(ctx)
+		}
 		return order.Pos{}, fmt.Errorf("snapshot: %w", err)
 	}
 	return m.At, nil
+}
+
+// verify compares all files of the newest view with their checksums. Damaged derived files are dropped, so that they are
+// made anew and the next snapshot succeeds; damaged stored ones end updates, as when a read meets them.
+func (s *Shard) verify(ctx context.Context) {
+	_, err := read(s, func(v *segment.View) (struct{}, error) {
+		for _, p := range v.Parts() {
+			if p.Sealed == nil {
+				continue
+			}
+			if err := p.Sealed.Verify(ctx); err != nil {
+				return struct{}{}, err
+			}
+		}
+		return struct{}{}, nil
+	})
+	s.slog.Warn("a snapshot met damage; all files were read", "err", err)
+	s.keeper.wake()
 }
 
 // pin keeps the files of the newest checkpoint.
