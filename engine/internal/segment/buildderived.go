@@ -73,7 +73,7 @@ func (s *Sealed) build(ctx context.Context, need Need, tuning Tuning, p *task.Pr
 		_, err := quant.Write(ctx, w, metricOf(v.spec), v.rows, v.n, v.list(), codesOptions(need.Config))
 		return err
 	case GraphFile:
-		g, err := hnsw.Build(ctx, space{metricOf(v.spec), v.rows}, v.list(), v.n, graphParams(tuning.Vector(need.Of), p))
+		g, err := hnsw.Build(ctx, s.space(need, v), v.list(), v.n, graphParams(tuning.Vector(need.Of), p))
 		if err != nil {
 			return err
 		}
@@ -125,6 +125,25 @@ func (s space) RowScorer(row uint32) hnsw.Scorer {
 func (s space) ScoreRow(row uint32, ids []uint32, out []float32) {
 	scorer := vec.NewRowScorer(s.metric, s.rows, row)
 	scorer.ScoreBatch(ids, out)
+}
+
+// roughSpace walks by codes; neighbours are chosen by stored rows.
+type roughSpace struct {
+	space
+	codes *quant.Codes
+}
+
+func (s roughSpace) RoughScorer(row uint32) hnsw.Scorer {
+	return s.codes.NewScorer(s.rows.Float32(row, nil))
+}
+
+// space returns what a graph is built over. Codes are built before graphs, so that most often there are some.
+func (s *Sealed) space(need Need, v *sealedVectors) hnsw.Space {
+	exact := space{metricOf(v.spec), v.rows}
+	if codes := lookup[*quant.Codes](s, CodesFile, slotKey{need.Of, need.Seq}); codes != nil {
+		return roughSpace{exact, codes}
+	}
+	return exact
 }
 
 // writeDerived writes a file of whatever form under its name.

@@ -1,7 +1,6 @@
 package segment
 
 import (
-	"sort"
 	"strconv"
 
 	"github.com/sextantdb/sextant"
@@ -31,21 +30,29 @@ func (c *idColumn) at(row uint32) sextant.PointID {
 
 // seek returns the first row with an id not below id.
 func (c *idColumn) seek(id sextant.PointID) uint32 {
-	if !id.IsUUID {
-		return c.seekNum(id.Lo)
-	}
 	n := uint32(len(c.nums.list))
-	return n + uint32(sort.Search(len(c.uuids.list)/2, func(i int) bool {
-		return c.at(n+uint32(i)).Compare(id) >= 0
-	}))
+	if !id.IsUUID {
+		return seek(0, n, id.Lo, c.nums.at)
+	}
+	high := func(i uint32) uint64 { return c.uuids.at(2 * i) }
+	low := func(i uint32) uint64 { return c.uuids.at(2*i + 1) }
+	end := uint32(len(c.uuids.list) / 2)
+	from := seek(0, end, id.Hi, high)
+	if from < end && high(from) == id.Hi && low(from) < id.Lo {
+		if id.Hi != ^uint64(0) {
+			end = seek(from, end, id.Hi+1, high)
+		}
+		from = seek(from, end, id.Lo, low)
+	}
+	return n + from
 }
 
-// seekNum guesses the place by interpolation, since most ids are given out in sequence, and halves what is left between
-// guesses, so that no distribution makes it slow.
-func (c *idColumn) seekNum(x uint64) uint32 {
-	lo, hi := uint32(0), uint32(len(c.nums.list)) // the answer is in [lo, hi]
+// seek returns the first place in [lo, hi) of an ascending column that is not below x, or hi. It guesses by
+// interpolation, since most ids are given out in sequence or evenly, and halves what is left between guesses, so that no
+// distribution makes it slow.
+func seek(lo, hi uint32, x uint64, at func(i uint32) uint64) uint32 {
 	for lo < hi {
-		first, last := c.nums.at(lo), c.nums.at(hi-1)
+		first, last := at(lo), at(hi-1)
 		if x <= first {
 			return lo
 		}
@@ -53,15 +60,15 @@ func (c *idColumn) seekNum(x uint64) uint32 {
 			return hi
 		}
 		guess := lo + uint32(float64(x-first)/float64(last-first)*float64(hi-1-lo))
-		if guess = min(max(guess, lo), hi-1); c.nums.at(guess) < x {
+		if guess = min(max(guess, lo), hi-1); at(guess) < x {
 			lo = guess + 1
-		} else if guess == lo || c.nums.at(guess-1) < x {
+		} else if guess == lo || at(guess-1) < x {
 			return guess
 		} else {
 			hi = guess
 		}
 		if mid := lo + (hi-lo)/2; lo < hi {
-			if c.nums.at(mid) < x {
+			if at(mid) < x {
 				lo = mid + 1
 			} else {
 				hi = mid

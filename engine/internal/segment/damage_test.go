@@ -131,6 +131,7 @@ func repaired(t *testing.T, seg *Sealed, schema Schema, tuning Tuning, ref FileR
 	}
 	// Beside the damaged one, so that the other rounds of the test find it again.
 	aside := &Sealed{fs: &vfs.Mem{}, dir: testDir, meta: seg.meta, slots: seg.slots, pay: seg.pay}
+	aside.derived.Store(seg.derived.Load())
 	if err := aside.fs.MkdirAll(testDir); err != nil {
 		t.Fatal(err)
 	}

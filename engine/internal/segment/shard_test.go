@@ -108,6 +108,7 @@ func (s *testShard) reopen() {
 		s.must(err)
 		seg, err := Open(s.fs, testDir, p.Sealed.Meta())
 		s.must(err)
+		s.must(seg.Warm(context.Background(), s.tuning))
 		parts = append(parts, Part{ID: p.ID, Sealed: seg, Tombs: tombs})
 	}
 	digest, err := ReadDigest(digestBytes(s.state.Digest()))
