@@ -159,7 +159,9 @@ func TestASnapshotMeetsDamage(t *testing.T) {
 		ok(t, s.Close())
 		ok(t, vfs.WriteAtomic(mem, name, b))
 		s = reopen(t, mem, Options{})
-		if _, err := s.Snapshot(t.Context(), io.Discard); sextant.KindOf(err) != sextant.Corrupt || !strings.Contains(err.Error(), name) {
+		_, err = s.Snapshot(t.Context(), io.Discard)
+		healed := derived && err == nil // found at the start, and repaired already
+		if !healed && (sextant.KindOf(err) != sextant.Corrupt || !strings.Contains(err.Error(), name)) {
 			t.Fatalf("snapshot: %v", err)
 		}
 		_, err = s.Update(t.Context(), sextant.Upsert{Points: []sextant.Point{numbered(99, 1)}}, sextant.Applied)
