@@ -5,6 +5,7 @@ import (
 
 	"github.com/sextantdb/sextant"
 	"github.com/sextantdb/sextant/internal/node"
+	"github.com/sextantdb/sextant/internal/telemetry"
 )
 
 // optimizerStatus is "ok" or an object with the error.
@@ -146,7 +147,7 @@ func showOptimizations(all node.Optimizations, with map[string]bool) (v optimiza
 	v.Summary.Idle = len(all.Idle)
 	idle := []segmentInfo{}
 	for _, s := range all.Idle {
-		idle = append(idle, segmentInfo{s.UUID, s.Points})
+		idle = append(idle, segmentInfo{telemetry.UUID(s.UUID), s.Points})
 	}
 	v.Running = showBuilds(all.Running)
 	if with["queued"] {
@@ -164,7 +165,7 @@ func showOptimizations(all node.Optimizations, with map[string]bool) (v optimiza
 func showSources(b node.Build) []segmentInfo {
 	list := []segmentInfo{}
 	for _, s := range b.Segments {
-		list = append(list, segmentInfo{s.UUID, s.Points})
+		list = append(list, segmentInfo{telemetry.UUID(s.UUID), s.Points})
 	}
 	return list
 }
@@ -181,7 +182,7 @@ func showBuilds(builds []node.Build) []optimizationInfo {
 		if b.Progress != nil {
 			progress = b.Progress
 		}
-		list = append(list, optimizationInfo{b.UUID, b.Optimizer, status, showSources(b), progress})
+		list = append(list, optimizationInfo{telemetry.UUID(b.UUID), b.Optimizer, status, showSources(b), progress})
 	}
 	return list
 }

@@ -1,12 +1,16 @@
 package rest
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"mime/multipart"
 	"strconv"
 	"strings"
 	"testing"
 
-	"github.com/sextantdb/sextant"
 	"github.com/sextantdb/sextant/internal/config"
 	"github.com/sextantdb/sextant/internal/node"
 )
@@ -140,21 +144,26 @@ DELETE /collections/named
 false
 `
 
-// TestStory runs against a real node what the edge does with the fake one; every body keeps to the published schema.
-func TestStory(t *testing.T) {
+// realNode opens a node of its own for a test.
+func realNode(t *testing.T) *node.Node {
+	t.Helper()
 	settings := config.Default()
 	settings.Storage.StoragePath, settings.Storage.SnapshotsPath = t.TempDir(), t.TempDir()
 	n, err := node.Open(context.Background(), node.Options{Settings: settings, Version: "1.19.0"})
-	if sextant.KindOf(err) == sextant.NotImplemented {
-		t.Skip(err)
-	} else if err != nil {
+	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
+	t.Cleanup(func() {
 		if err := n.Close(context.Background()); err != nil {
 			t.Error(err)
 		}
-	}()
+	})
+	return n
+}
+
+// TestStory runs against a real node what the edge does with the fake one; every body keeps to the published schema.
+func TestStory(t *testing.T) {
+	n := realNode(t)
 	h, spec := NewHandler(n, Options{}), loadSpec(t)
 	lines := strings.Split(strings.TrimSpace(story), "\n")
 	for i := 0; i < len(lines); i += 2 {
@@ -182,4 +191,66 @@ func TestStory(t *testing.T) {
 			t.Errorf("%s: %v", lines[i], err)
 		}
 	}
+}
+
+// A snapshot goes out by download and comes back by upload, into a collection that is not there any more.
+func TestSnapshotTravels(t *testing.T) {
+	h, spec := NewHandler(realNode(t), Options{}), loadSpec(t)
+	ok := func(method, p, body string, head ...string) string {
+		t.Helper()
+		status, answer, _ := do(t, h, method, p, body, head...)
+		if status != 200 {
+			t.Fatalf("%s %s: %d %s", method, p, status, answer)
+		}
+		return answer
+	}
+	const c, points = "/collections/c", `{"points":[{"id":1,"vector":[1,2],"payload":{"a":1}},{"id":2,"vector":[3,4]}]}`
+	ok("PUT", c, `{"vectors":{"size":2,"distance":"Dot"},"metadata":{"kept":true}}`)
+	ok("PUT", c+"/index?wait=true", `{"field_name":"a","field_schema":"integer"}`)
+	ok("PUT", c+"/points?wait=true", points)
+	for _, scope := range []string{c, c + "/shards/0"} {
+		var made struct{ Result snapshotInfo }
+		answer := ok("POST", scope+"/snapshots", "")
+		if err := json.Unmarshal([]byte(answer), &made); err != nil {
+			t.Fatal(err)
+		}
+		if err := spec.Response("POST", "/collections/{collection_name}/snapshots", 200, []byte(answer)); err != nil {
+			t.Error(err)
+		}
+		file := ok("GET", scope+"/snapshots/"+made.Result.Name, "")
+		sum := fmt.Sprintf("%x", sha256.Sum256([]byte(file)))
+		if int64(len(file)) != made.Result.Size || sum != made.Result.Checksum {
+			t.Errorf("%d bytes, sum %s; announced %+v", len(file), sum, made.Result)
+		}
+		if scope == c {
+			ok("DELETE", c, "")
+		} else {
+			ok("POST", c+"/points/delete?wait=true", `{"filter":{}}`)
+		}
+		var form bytes.Buffer
+		w := multipart.NewWriter(&form)
+		part, err := w.CreateFormFile("snapshot", "x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = part.Write([]byte(file))
+		_ = w.Close()
+		ok("POST", scope+"/snapshots/upload?priority=snapshot&checksum="+sum, form.String(), "Content-Type", w.FormDataContentType())
+		if answer := ok("POST", c+"/points/scroll", `{"with_vector":true}`); !strings.Contains(answer,
+			`[{"id":1,"payload":{"a":1},"vector":[1,2]},{"id":2,"payload":{},"vector":[3,4]}]`) {
+			t.Errorf("%s: %s", scope, answer)
+		}
+		if answer := ok("GET", c, ""); !strings.Contains(answer, `"metadata":{"kept":true}`) || !strings.Contains(answer, `"a":{"data_type":"integer","points":1}`) {
+			t.Errorf("%s: %s", scope, answer)
+		}
+		if status, answer, _ := do(t, h, "POST", scope+"/snapshots/upload?checksum="+strings.Repeat("0", 64), form.String(),
+			"Content-Type", w.FormDataContentType()); status != 400 || !strings.Contains(errorText(t, answer), "Checksum mismatch: expected ") {
+			t.Errorf("%d %s", status, answer)
+		}
+		ok("DELETE", scope+"/snapshots/"+made.Result.Name, "")
+	}
+	if file := ok("GET", c+"/shards/0/snapshot", ""); len(file) == 0 {
+		t.Error("an empty stream")
+	}
+	ok("POST", "/snapshots", "")
 }

@@ -192,13 +192,13 @@ func optimizations(s *node.ShardReport) object {
 	for _, b := range append(append([]node.Build{}, s.Builds.Running...), s.Builds.Completed...) {
 		uuids := []string{}
 		for _, source := range b.Segments {
-			uuids = append(uuids, source.UUID)
+			uuids = append(uuids, UUID(source.UUID))
 		}
 		var state any = b.State
 		if b.State == "cancelled" || b.State == "error" {
 			state = object{b.State: b.Text}
 		}
-		entry := object{"name": b.Optimizer, "uuid": b.UUID, "segment_ids": []int{}, "segment_uuids": uuids, "status": state,
+		entry := object{"name": b.Optimizer, "uuid": UUID(b.UUID), "segment_ids": []int{}, "segment_uuids": uuids, "status": state,
 			"start_at": timestamp(b.Started)}
 		if !b.Ended.IsZero() {
 			entry["end_at"] = timestamp(b.Ended)
@@ -223,7 +223,7 @@ func segment(c *node.CollectionReport, s *node.ShardReport, i int) object {
 		data[name] = object{"num_vectors": v.Vectors, "num_indexed_vectors": v.Indexed, "num_deleted_vectors": v.Deleted}
 	}
 	info := object{
-		"uuid": g.UUID, "segment_type": g.Type, "num_vectors": g.Vectors, "num_points": g.Points,
+		"uuid": UUID(g.UUID), "segment_type": g.Type, "num_vectors": g.Vectors, "num_points": g.Points,
 		"num_deferred_points": 0, "num_deleted_deferred_points": 0,
 		"num_indexed_vectors": g.IndexedVectors, "num_deleted_vectors": g.DeletedPoints, "vectors_size_bytes": g.VectorBytes,
 		"payloads_size_bytes": g.PayloadBytes, "ram_usage_bytes": g.RAMBytes, "disk_usage_bytes": g.DiskBytes,
