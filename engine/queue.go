@@ -131,7 +131,7 @@ func (q *queue) dependent(batch []*request) []*request {
 	if !r.dependent {
 		return batch
 	}
-	err := q.s.writer.await(q.s.life, q.s.log.Last().Seq)
+	err := q.s.writer.await(q.s.life, q.s.log.Commit()) // what a failed log ends with is never applied
 	if err == nil {
 		r.update, err = q.s.resolve(r.update)
 	}

@@ -6,18 +6,28 @@ import (
 	"github.com/sextantdb/sextant/internal/vfs"
 )
 
-// trap is a disk that tells of each call before it happens. An error of on is the call's; part says how much of a write
-// happens nevertheless.
+// trap is a disk that tells of each call before it happens, and lets it happen or not.
 type trap struct {
 	vfs.FS
-	on func(op vfs.Op, name string) (part float64, err error)
+	on func(op vfs.Op, name string) fate
 }
 
-func (t *trap) do(op vfs.Op, name string, then func() error) error {
-	if _, err := t.on(op, name); err != nil {
-		return err
+// fate is what becomes of a call. The zero fate is that it happens.
+type fate struct {
+	err  error   // it fails with this
+	part float64 // of a write that fails, how much is written
+	then func()  // called behind that
+}
+
+func (t *trap) do(op vfs.Op, name string, call func() error) error {
+	f := t.on(op, name)
+	if f.then != nil {
+		f.then()
 	}
-	return then()
+	if f.err != nil {
+		return f.err
+	}
+	return call()
 }
 
 func (t *trap) file(op vfs.Op, name string, open func(string) (vfs.File, error)) (f vfs.File, err error) {
@@ -85,19 +95,20 @@ type trapFile struct {
 }
 
 func (f *trapFile) Write(p []byte) (int, error) {
-	part, err := f.t.on(vfs.OpWrite, f.name)
-	if err != nil {
-		n, _ := f.File.Write(p[:int(part*float64(len(p)))])
-		return n, err
+	fate := f.t.on(vfs.OpWrite, f.name)
+	if fate.err == nil {
+		return f.File.Write(p)
 	}
-	return f.File.Write(p)
+	n, _ := f.File.Write(p[:int(fate.part*float64(len(p)))])
+	if fate.then != nil {
+		fate.then()
+	}
+	return n, fate.err
 }
 
 func (f *trapFile) ReadAt(p []byte, off int64) (n int, err error) {
-	if _, err := f.t.on(vfs.OpRead, f.name); err != nil {
-		return 0, err
-	}
-	return f.File.ReadAt(p, off)
+	err = f.t.do(vfs.OpRead, f.name, func() (err error) { n, err = f.File.ReadAt(p, off); return err })
+	return n, err
 }
 
 func (f *trapFile) Sync() error { return f.t.do(vfs.OpSync, f.name, f.File.Sync) }
