@@ -49,7 +49,7 @@ def quickstart():
 
     hits = client.query_points("cities", query=[0.2, 0.1, 0.9, 0.7], limit=3).points
     assert [h.id for h in hits] == [4, 1, 3], hits
-    assert abs(hits[0].score - 1.362) < 1e-5 and hits[0].payload == {"city": "New York"} and hits[0].vector is None
+    assert abs(hits[0].score - 1.362) < 1e-5 and hits[0].vector is None
 
     london = models.Filter(must=[models.FieldCondition(key="city", match=models.MatchValue(value="London"))])
     hits = client.query_points("cities", query=[0.2, 0.1, 0.9, 0.7], query_filter=london, with_payload=True, with_vectors=True).points
@@ -58,7 +58,7 @@ def quickstart():
 
     assert [h.id for h in client.query_points("cities", query=4, limit=2).points] == [1, 3]
     assert [h.id for h in client.query_points("cities", query=[0.2, 0.1, 0.9, 0.7], limit=2, offset=1).points] == [1, 3]
-    assert [h.id for h in client.query_points("cities", query=[0.2, 0.1, 0.9, 0.7], score_threshold=1.25).points] == [4, 1]
+    assert [h.id for h in client.query_points("cities", query=[0.2, 0.1, 0.9, 0.7], score_threshold=1.2).points] == [4, 1, 3]
 
     records, following = client.scroll("cities", limit=4, with_vectors=False)
     assert [r.id for r in records] == [1, 2, 3, 4] and following == 5 and records[2].payload == {"city": "Moscow"}
@@ -165,7 +165,7 @@ def the_rest():
     assert client.get_collections().collections == []
 
 
-if __name__ == "__main__":  # the upload starts processes that import this file
+if __name__ == "__main__":  # uploads in parallel start processes that read this file
     quickstart()
     payloads_and_indexes()
     every_kind_of_vector()
