@@ -2,9 +2,12 @@ package engine
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
 	"github.com/sextantdb/sextant"
 	"github.com/sextantdb/sextant/engine/internal/segment"
+	"github.com/sextantdb/sextant/internal/wal"
 )
 
 // read runs f on the newest view.
@@ -27,7 +30,13 @@ func (s *Shard) usable() error {
 	if err := s.damaged.Load(); err != nil {
 		return *err
 	}
-	return s.writer.failure()
+	if err := s.writer.failure(); err != nil {
+		return err
+	}
+	if err := s.log.Failure(); err != nil && !errors.Is(err, wal.ErrClosed) {
+		return fmt.Errorf("write the log: %w", err)
+	}
+	return nil
 }
 
 // Query returns the points nearest to a vector, best first, or without one the points in id order with score 1. An id is

@@ -199,6 +199,13 @@ func (l *Log) Stats() Stats {
 	return s
 }
 
+// Failure returns why the log refuses everything until it is opened anew, if it does.
+func (l *Log) Failure() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.failed
+}
+
 // Close makes durable what was appended, and the commit, and closes the files. Readers stay usable.
 func (l *Log) Close() error {
 	l.io <- struct{}{}
