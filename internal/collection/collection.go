@@ -43,6 +43,8 @@ type View struct {
 	Keys   map[topology.ShardID]topology.ShardKey // with custom sharding
 	// Resident tells the share of the machine's memory that this process takes, in percent; -1: unknown. nil: never asked.
 	Resident func() int
+	// Searches bounds the searches that run at the same time: each takes a place while it runs. nil: no bound.
+	Searches chan struct{}
 
 	schema sextant.Schema
 	all    topology.Ring

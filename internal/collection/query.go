@@ -33,6 +33,14 @@ func (c *Collection) Query(ctx context.Context, qs []sextant.Query, find Find, r
 		}
 		answers := make([][]sextant.ScoredPoint, len(qs))
 		one := func(ctx context.Context, i int) (err error) {
+			if v.Searches != nil {
+				select {
+				case v.Searches <- struct{}{}:
+					defer func() { <-v.Searches }()
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}
 			q, err := c.lookUp(ctx, v, qs[i], find, r)
 			if err == nil {
 				answers[i], err = v.query(ctx, q, shards)

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"log/slog"
 	"path"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,6 +59,7 @@ type Node struct {
 	machine  topology.Machine
 	solo     *consensus.Solo
 	hosted   atomic.Pointer[map[string]*hosted] // by uuid; replaced whole
+	searches chan struct{}                      // a place for each search that may run
 	change   chan struct{}                      // holds one token: whoever has it may change topology and hosted
 	life     context.Context                    // ends with Close
 	end      context.CancelFunc
@@ -76,6 +78,7 @@ func Open(ctx context.Context, opts Options) (*Node, error) {
 		n.log = slog.New(slog.DiscardHandler)
 	}
 	n.change <- struct{}{}
+	n.searches = make(chan struct{}, searchPlaces(n.settings.Storage.Performance.MaxSearchThreads))
 	n.hosted.Store(&map[string]*hosted{})
 	n.life, n.end = context.WithCancel(context.WithoutCancel(ctx))
 	if err := n.open(ctx); err != nil {
@@ -87,6 +90,15 @@ func Open(ctx context.Context, opts Options) (*Node, error) {
 		return nil, err
 	}
 	return n, nil
+}
+
+// searchPlaces is how many searches may run at the same time; by default some for each processor, since searches also
+// wait for disks.
+func searchPlaces(setting uint64) int {
+	if setting == 0 {
+		return max(16, 4*runtime.GOMAXPROCS(0))
+	}
+	return int(min(setting, 1<<16))
 }
 
 func (n *Node) open(ctx context.Context) (err error) {
@@ -120,7 +132,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 }
 
 // closesAtOnce is how many shards are closed at the same time; each may write a checkpoint if that is quick.
-const closesAtOnce = 8
+const closesAtOnce = 32
 
 // Close stops everything the node does and makes its data durable; requests that still run end with errors.
 func (n *Node) Close(ctx context.Context) error {

@@ -69,22 +69,30 @@ func (n *Node) reconcile(ctx context.Context) error {
 	return err
 }
 
+// loadsAtOnce is how many shards of one collection are opened or made at the same time: that is mostly waiting for disks.
+const loadsAtOnce = 8
+
 // host opens the shards of a collection, and makes those that are missing.
 func (n *Node) host(ctx context.Context, name string, c *topology.Collection) (*hosted, error) {
 	start := time.Now()
 	h := &hosted{uuid: c.UUID, slots: map[topology.ShardID]*slot{}, revision: c.Revision}
 	settings := effective(c.Config, n.settings.Storage.OptimizersOverwrite)
+	var making errgroup.Group
+	making.SetLimit(loadsAtOnce)
 	for _, id := range c.ShardIDs() {
 		s := &slot{id: id, dir: path.Join(n.dir, collectionsDir, c.UUID, fmt.Sprint(id))}
 		h.slots[id] = s
-		if err := n.load(s, c, settings); err != nil {
-			for _, opened := range h.slots {
-				if opened.now != nil {
-					err = errors.Join(err, opened.close())
-				}
+		making.Go(func() error { return n.load(s, c, settings) })
+	}
+	if err := making.Wait(); err != nil {
+		for _, s := range h.slots {
+			if s.current() != nil {
+				err = errors.Join(err, s.close())
 			}
-			return nil, err
 		}
+		return nil, err
+	}
+	for id, s := range h.slots {
 		if broken, _ := s.state(); broken != nil {
 			level := n.log.Error
 			if n.settings.Storage.HandleCollectionLoadErrors {
@@ -140,7 +148,7 @@ func (n *Node) unmade(dir string) bool {
 // view is the picture of a collection that requests see.
 func (n *Node) view(h *hosted, c *topology.Collection) collection.View {
 	v := collection.View{Config: c.Config, Fields: c.Fields, Shards: map[topology.ShardID]collection.Shard{},
-		Keys: map[topology.ShardID]topology.ShardKey{}, Resident: n.space.residentPercent}
+		Keys: map[topology.ShardID]topology.ShardKey{}, Resident: n.space.residentPercent, Searches: n.searches}
 	for id, s := range h.slots {
 		v.Shards[id] = s.current()
 		if key := c.Shards[id].Key; key != nil {
