@@ -42,11 +42,34 @@ func (k *keeper) startBuilds() {
 		k.wakeIn(quiet)
 	}
 	k.mu.Unlock()
-	for _, j := range plan(k.candidates(), s.tuning.Load(), hot) {
+	for _, j := range k.plan(k.candidates(), hot) {
 		if j.always || !onlyOwed {
 			k.begin(j)
 		}
 	}
+}
+
+// plan asks the planner for what fits on the disk: rows are copied only into half of what is free, indexes are always
+// planned, and fail where they do not fit.
+func (k *keeper) plan(list []candidate, hot bool) []job {
+	s := k.s
+	tuning := *s.tuning.Load()
+	free, err := s.disk.reading(s)
+	if err != nil || free >= diskScarce {
+		return plan(list, &tuning, hot)
+	}
+	var files, live int64
+	d := k.current()
+	for i := range d.man.Segments {
+		files += d.man.Segments[i].Meta.Bytes()
+	}
+	for i := range list {
+		live += list[i].live()
+	}
+	tuning.MaxSegment = max(1, min(maxSegment(&tuning), int64(float64(free/2)*float64(live)/float64(max(1, files)))))
+	return slices.DeleteFunc(plan(list, &tuning, hot), func(j job) bool {
+		return j.needs == nil && s.buildNeeds(j, d) > free/2
+	})
 }
 
 // begin starts one job.
@@ -152,11 +175,7 @@ func (s *Shard) build(ctx context.Context, b *build, p *task.Progress) error {
 
 // roomFor refuses a build whose output could fill the disk.
 func (s *Shard) roomFor(b *build) error {
-	var need uint64
-	for _, part := range b.parts {
-		need += uint64(part.Sealed.Meta().Bytes())
-	}
-	need += need / 10
+	need := s.buildNeeds(b.job, s.keeper.current())
 	space, err := s.fs.Free(s.dir)
 	if err == nil && space.Free < need {
 		return sextant.Errorf(sextant.Internal, "Not enough space available for optimization, needed: %d, available: %d", need, space.Free)

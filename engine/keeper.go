@@ -261,6 +261,9 @@ type head struct {
 	indexDue bool  // it holds as much as a segment with a graph
 }
 
+// leastSeal is the least log that is worth a segment.
+const leastSeal = 64 << 10
+
 // sealEntries is how many entries a start may have to apply.
 const sealEntries = 100_000
 
@@ -270,6 +273,9 @@ func (h head) sealDue() bool { return h.since.bytes >= h.limit || h.since.entrie
 func (s *Shard) head() (h head) {
 	cfg := s.config.Load()
 	h.limit = int64(min(64, 2*cfg.WAL.CapacityMB)) << 20
+	if free := s.disk.free.Load(); free > 0 { // as space shrinks, what must be sealed shrinks with it
+		h.limit = min(h.limit, max(int64(free/8), leastSeal))
+	}
 	tuning := s.tuning.Load()
 	w := &s.writer
 	w.mu.Lock()

@@ -97,7 +97,7 @@ func (s *Shard) Info() (Info, error) {
 func (s *Shard) status() (status Status, optimizerError string) {
 	k := &s.keeper
 	h := s.head()
-	pending := h.indexDue || h.sealDue() || s.vacuumDue() || len(plan(k.candidates(), s.tuning.Load(), false)) > 0
+	pending := h.indexDue || h.sealDue() || s.vacuumDue() || len(k.plan(k.candidates(), false)) > 0
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, err := range []error{k.sealErr, k.buildErr} {
@@ -154,7 +154,7 @@ func (s *Shard) Optimizations() Optimizations {
 		}
 		return list
 	}
-	for _, j := range plan(candidates, s.tuning.Load(), false) {
+	for _, j := range k.plan(candidates, false) {
 		out.Queued = append(out.Queued, Build{Optimizer: j.name, Segments: sources(j.sources)})
 		for _, id := range j.sources {
 			taken[id] = true
