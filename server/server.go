@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -130,14 +131,33 @@ func (s *Server) open(ctx context.Context, cfg Config, parts Parts) error {
 			return err
 		}
 	}
-	if cfg.Service.GRPCPort != nil {
-		s.log.Debug("gRPC is not served by this version", "port", *cfg.Service.GRPCPort)
-	}
-	if cfg.Cluster.Enabled {
-		s.log.Warn("cluster mode is not served by this version: this node stands alone")
+	for _, text := range unserved(cfg) {
+		s.log.Warn("a setting has no effect in this version", "setting", text)
 	}
 	s.log.Info("serving", "addr", addr.String(), "tls", secure != nil, "keys", s.node.AuthEnabled(), "version", APIVersion)
 	return nil
+}
+
+// unserved lists what was asked for on purpose and is not there. The gRPC port is on by default; asking for another one
+// is on purpose.
+func unserved(cfg Config) (list []string) {
+	def := DefaultConfig()
+	for text, asked := range map[string]bool{
+		"service.grpc_port":            cfg.Service.GRPCPort != nil && *cfg.Service.GRPCPort != *def.Service.GRPCPort,
+		"cluster.enabled":              cfg.Cluster.Enabled,
+		"audit.enabled":                cfg.Audit.Enabled,
+		"inference.address":            cfg.Inference.Address != nil,
+		"storage.quotas.enabled":       cfg.Storage.Quotas.Enabled,
+		"storage.node_type":            cfg.Storage.NodeType != def.Storage.NodeType,
+		"storage.low_memory_mode":      cfg.Storage.LowMemoryMode != def.Storage.LowMemoryMode,
+		"storage.snapshots_config: s3": cfg.Storage.SnapshotsConfig.SnapshotsStorage != "local",
+	} {
+		if asked {
+			list = append(list, text)
+		}
+	}
+	slices.Sort(list)
+	return list
 }
 
 // listen opens one port and serves it until Close.

@@ -234,6 +234,18 @@ func TestMetricsPort(t *testing.T) {
 	}
 }
 
+// What was asked for and is not there is told, the defaults are not.
+func TestUnservedSettings(t *testing.T) {
+	cfg := DefaultConfig()
+	if got := unserved(cfg); len(got) > 0 {
+		t.Error(got)
+	}
+	cfg.Cluster.Enabled, cfg.Service.GRPCPort = true, ptr(uint16(1))
+	if got := unserved(cfg); len(got) != 2 || got[0] != "cluster.enabled" {
+		t.Error(got)
+	}
+}
+
 func TestLogLevels(t *testing.T) {
 	f := func(s string, want slog.Level, known bool) {
 		t.Helper()

@@ -77,17 +77,6 @@ func warnings(c sextant.CollectionConfig) []string {
 	return out
 }
 
-// Shards returns what every shard tells about itself, in order of shard.
-func (c *Collection) Shards() (ids []uint32, infos []ShardInfo, builds []Optimizations) {
-	v := c.view.Load()
-	for _, id := range v.all.Shards() {
-		ids = append(ids, uint32(id))
-		infos = append(infos, v.Shards[id].Info())
-		builds = append(builds, v.Shards[id].Optimizations())
-	}
-	return ids, infos, builds
-}
-
 // Optimizations merges what the optimizers of all shards do; completed ones newest first, at most limit.
 func (c *Collection) Optimizations(limit int) Optimizations {
 	v := c.view.Load()

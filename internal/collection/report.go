@@ -1,7 +1,6 @@
 package collection
 
 import (
-	"encoding/json"
 	"time"
 
 	"github.com/sextantdb/sextant"
@@ -145,6 +144,3 @@ type Info struct {
 	QueueLength    uint64
 	DeferredPoints *uint64 // nil unless the collection hides unoptimized points
 }
-
-// Metadata is a JSON object that users keep with a collection.
-type Metadata = json.RawMessage

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"io"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -261,7 +260,8 @@ func TestCreateValidation(t *testing.T) {
 
 // Defaults come from the settings, the request wins, and what nobody set is not there.
 func TestSettingsOfCollections(t *testing.T) {
-	n := open(t, &vfs.Mem{}, func(c *config.Config) {
+	disk := &vfs.Mem{}
+	n := open(t, disk, func(c *config.Config) {
 		c.Storage.HNSW.M = 24
 		c.Storage.Optimizers.DefaultSegmentNumber = 2
 		c.Storage.Collection.ShardNumberPerNode = ptr(uint32(2))
@@ -303,6 +303,15 @@ func TestSettingsOfCollections(t *testing.T) {
 	patch(`{"optimizers_config":{"max_optimization_threads":"auto"},"vectors":{"":{"hnsw_config":{"ef_construct":9}}},"strict_mode_config":{"max_timeout":4},"metadata":{"a":null,"c":{"d":2}}}`, 0, "")
 	patch(`{"quantization_config":"Disabled","params":{"replication_factor":2,"read_fan_out_factor":1}}`, 0, "")
 	patch(`{"optimizers_config":{}}`, 0, "")
+	check(`{"params":{"vectors":{"size":2,"distance":"Dot","hnsw_config":{"m":8,"ef_construct":9},"on_disk":true},"shard_number":2,"replication_factor":2,` +
+		`"write_consistency_factor":1,"read_fan_out_factor":1,"on_disk_payload":true},` +
+		`"hnsw_config":{"m":24,"ef_construct":50,"full_scan_threshold":10000,"max_indexing_threads":0,"on_disk":false},` +
+		`"optimizer_config":{"deleted_threshold":0.2,"vacuum_min_vector_number":1000,"default_segment_number":2,"max_segment_size":null,"memmap_threshold":null,` +
+		`"indexing_threshold":0,"flush_interval_sec":5,"max_optimization_threads":null,"prevent_unoptimized":null},` +
+		`"wal_config":{"wal_capacity_mb":1,"wal_segments_ahead":0,"wal_retain_closed":1},"quantization_config":null,` +
+		`"strict_mode_config":{"enabled":true,"max_query_limit":9,"max_timeout":4},"metadata":{"b":null,"c":{"d":2}}}`)
+	must(t, n.Close(ctx))
+	n = open(t, disk) // with other defaults
 	check(`{"params":{"vectors":{"size":2,"distance":"Dot","hnsw_config":{"m":8,"ef_construct":9},"on_disk":true},"shard_number":2,"replication_factor":2,` +
 		`"write_consistency_factor":1,"read_fan_out_factor":1,"on_disk_payload":true},` +
 		`"hnsw_config":{"m":24,"ef_construct":50,"full_scan_threshold":10000,"max_indexing_threads":0,"on_disk":false},` +
@@ -517,5 +526,3 @@ func TestDeleteOnFullDisk(t *testing.T) {
 	disk.SetSize(1 << 40)
 	create(t, n, "d", 1)
 }
-
-var _ io.Reader = failing{}

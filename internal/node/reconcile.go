@@ -22,11 +22,10 @@ import (
 
 // hosted is a collection as this node has it.
 type hosted struct {
-	uuid     string
-	c        *collection.Collection
-	slots    map[topology.ShardID]*slot
-	took     time.Duration // to open
-	revision uint64        // of the topology's collection that it matches; guarded by the node's change token
+	uuid  string
+	c     *collection.Collection
+	slots map[topology.ShardID]*slot
+	took  time.Duration // to open
 
 	created           atomic.Uint64 // snapshots made
 	creating, loading atomic.Int64
@@ -75,7 +74,7 @@ const loadsAtOnce = 8
 // host opens the shards of a collection, and makes those that are missing.
 func (n *Node) host(ctx context.Context, name string, c *topology.Collection) (*hosted, error) {
 	start := time.Now()
-	h := &hosted{uuid: c.UUID, slots: map[topology.ShardID]*slot{}, revision: c.Revision}
+	h := &hosted{uuid: c.UUID, slots: map[topology.ShardID]*slot{}}
 	settings := effective(c.Config, n.settings.Storage.OptimizersOverwrite)
 	var making errgroup.Group
 	making.SetLimit(loadsAtOnce)
@@ -196,7 +195,6 @@ func (n *Node) align(ctx context.Context, h *hosted, c *topology.Collection, w c
 		}
 		out.Seq, out.Status = max(out.Seq, receipt.Seq), max(out.Status, receipt.Status)
 	}
-	h.revision = c.Revision
 	return out, failed
 }
 
