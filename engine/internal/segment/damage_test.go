@@ -53,7 +53,7 @@ func TestFlippedBitsAreFound(t *testing.T) {
 	kinds := map[Kind]bool{}
 	for _, ref := range meta.Files {
 		kinds[ref.Kind] = true
-		for range 15 {
+		for range 10 {
 			at := w.Int64N(ref.Bytes)
 			if w.IntN(4) == 0 {
 				at = ref.Bytes - 1 - w.Int64N(min(ref.Bytes, 200))
@@ -172,5 +172,45 @@ func TestDamagedTombstonesAreFound(t *testing.T) {
 			t.Fatalf("byte %d: %v", at, err)
 		}
 		flip(t, fs, path.Join(testDir, "tomb"), at)
+	}
+}
+
+func TestDamagedVectorFileIsNamed(t *testing.T) {
+	const dim, n = 1024, 1100 // large enough for a file of its own
+	spec := sextant.VectorSpec{Dim: dim, Distance: sextant.Dot}
+	schema := sextant.Schema{Vectors: map[string]sextant.VectorSpec{"": spec}}
+	s := newTestShard(t, schema, sextant.DefaultConfig())
+	r := rand.New(rand.NewPCG(1, 1))
+	s.must(s.state.Apply(1, benchBatch(r, 0, n, dim)))
+	s.seal()
+	v := s.state.Publish()
+	meta := v.pieces[0].sealed.Meta()
+	v.Release()
+	if len(meta.Files) != 2 || meta.Files[0].Kind != VectorFile && meta.Files[1].Kind != VectorFile {
+		t.Fatal(meta.Files)
+	}
+	for _, ref := range meta.Files {
+		if ref.Kind != VectorFile {
+			continue
+		}
+		for range 20 {
+			at := 4096 + r.Int64N(n*dim*4)
+			flip(t, s.fs, path.Join(testDir, ref.Name), at)
+			seg, err := Open(s.fs, testDir, meta)
+			s.must(err)
+			state := NewState(NewSchema(schema), s.tuning, []Part{{ID: seg.ID(), Sealed: seg}}, nil, 1)
+			view := state.Publish()
+			row := uint64((at - 4096) / (dim * 4))
+			_, err = view.Search(context.Background(), SearchRequest{Vector: sextant.Vector{Values: make([]float32, dim)}, Limit: 3})
+			_, again := view.Retrieve([]sextant.PointID{sextant.NumID(row)}, sextant.PayloadSelector{}, sextant.VectorSelector{All: true})
+			for _, err := range []error{err, again, seg.Verify(context.Background())} {
+				if sextant.KindOf(err) != sextant.Corrupt || !strings.Contains(err.Error(), ref.Name) {
+					t.Fatalf("byte %d: %v", at, err)
+				}
+			}
+			view.Release()
+			state.Close()
+			flip(t, s.fs, path.Join(testDir, ref.Name), at)
+		}
 	}
 }
