@@ -4,7 +4,6 @@ import (
 	"context"
 	"math"
 	"runtime"
-	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -15,7 +14,7 @@ type Params struct {
 	EfConstruct int    // beam width while building; at least M
 	Threads     int    // building goroutines; 0 means 1. With 1 equal input and seed give equal graphs
 	Seed        uint64 // decides the levels
-	// Progress, if set, is told now and then how many vertices are linked; calls do not overlap.
+	// Progress, if set, is told now and then how many of the vertices to link are linked; calls do not overlap.
 	Progress func(done, total int)
 }
 
@@ -25,17 +24,18 @@ const serialPrefix = 256
 
 // Build links the given rows, which ascend, of a segment of n rows. It ends soon after ctx does.
 func Build(ctx context.Context, space Space, rows []uint32, n uint32, p Params) (*Graph, error) {
+	p.fill()
+	levels := drawLevels(rows, p)
+	b := newBuilder(space, rows, n, p, levels, inOrder(levels))
+	for at := 1; at < len(b.order); at++ { // the first vertex is there without links
+		b.todo = append(b.todo, uint32(at))
+	}
+	return b.finish(ctx)
+}
+
+func (p *Params) fill() {
 	p.M, p.Threads = max(p.M, 2), max(p.Threads, 1)
 	p.EfConstruct = max(p.EfConstruct, p.M)
-	b := newBuilder(space, rows, n, p)
-	if err := b.run(ctx); err != nil {
-		return nil, err
-	}
-	if err := b.reconnect(ctx); err != nil {
-		return nil, err
-	}
-	b.g.seal()
-	return b.g, nil
 }
 
 // builder links vertices into a graph whose arrays have their final size from the start: levels are drawn
@@ -45,31 +45,38 @@ type builder struct {
 	pairs PairSpace
 	rough RoughSpace // nil: walk with exact scores
 	p     Params
-	place []uint32   // place in tops of each vertex that has one
-	order []uint32   // the vertices in the order they are linked
+	order []uint32   // all vertices, those of the highest level first
+	place []uint32   // in order of each vertex; in tops too if it has a level
+	todo  []uint32   // places of the vertices to link, in turn
 	locks []spinlock // level 0, by vertex
 	above []spinlock // levels above, by place
 	next  atomic.Int64
 	done  atomic.Int64
 }
 
-func newBuilder(space Space, rows []uint32, n uint32, p Params) *builder {
-	b := &builder{p: p}
+// newBuilder lays out a graph without links. Vertices are linked in the given order, which descends by level,
+// so that the way in never changes while the graph grows.
+func newBuilder(space Space, rows []uint32, n uint32, p Params, levels []uint8, order []uint32) *builder {
+	b := &builder{p: p, order: order, place: make([]uint32, len(rows))}
 	b.rough, _ = space.(RoughSpace)
 	if pairs, ok := space.(PairSpace); ok {
 		b.pairs = pairs
 	} else {
 		b.pairs = onePairs{space}
 	}
-	levels, counts := drawLevels(rows, p)
-	h := newHeader(n, uint32(len(rows)), p.M, p.EfConstruct, counts)
+	h := newHeader(n, uint32(len(rows)), p.M, p.EfConstruct, reach(levels))
 	image, free := newImage(int(h.sections().size))
 	b.g = view(h, image)
 	if free != nil {
 		runtime.AddCleanup(b.g, func(free func()) { free() }, free)
 	}
 	copy(b.g.rows, rows)
-	b.orderByLevel(rows, levels)
+	for place, vertex := range order {
+		b.place[vertex] = uint32(place)
+	}
+	for place := range b.g.tops {
+		b.g.tops[place] = rows[order[place]]
+	}
 	for l := range b.levels() {
 		for id := range l.n {
 			fill(l.block(uint32(id)), uint32(id))
@@ -78,6 +85,18 @@ func newBuilder(space Space, rows []uint32, n uint32, p Params) *builder {
 	b.locks = make([]spinlock, len(rows))
 	b.above = make([]spinlock, len(b.g.tops))
 	return b
+}
+
+// finish links what is to do and completes the file.
+func (b *builder) finish(ctx context.Context) (*Graph, error) {
+	if err := b.run(ctx); err != nil {
+		return nil, err
+	}
+	if err := b.reconnect(ctx); err != nil {
+		return nil, err
+	}
+	b.g.seal()
+	return b.g, nil
 }
 
 // onePairs lets any Space serve as a PairSpace.
@@ -106,23 +125,46 @@ func fill(block []uint32, id uint32) {
 	}
 }
 
-// drawLevels gives each row the level it reaches, geometrically with factor 1/m, and counts how many reach
-// each level. The draw depends on the seed and the row number alone.
-func drawLevels(rows []uint32, p Params) (levels []uint8, counts []uint32) {
-	levels = make([]uint8, len(rows))
-	perLevel := 1 / math.Log(float64(max(p.M, 2)))
+// drawLevels gives each row the level it reaches, geometrically with factor 1/m. The draw depends on the seed and the
+// row number alone.
+func drawLevels(rows []uint32, p Params) []uint8 {
+	levels := make([]uint8, len(rows))
+	perLevel := 1 / math.Log(float64(p.M))
 	for i, row := range rows {
 		u := (float64(mix(p.Seed^uint64(row))>>11) + 1) / (1 << 53)
-		l := min(int(-math.Log(u)*perLevel), maxLevels)
-		levels[i] = uint8(l)
-		for len(counts) < l {
+		levels[i] = uint8(min(int(-math.Log(u)*perLevel), maxLevels))
+	}
+	return levels
+}
+
+// reach counts how many vertices reach each level above 0.
+func reach(levels []uint8) (counts []uint32) {
+	for _, l := range levels {
+		for len(counts) < int(l) {
 			counts = append(counts, 0)
 		}
 		for j := range l {
 			counts[j]++
 		}
 	}
-	return levels, counts
+	return counts
+}
+
+// inOrder lists the vertices, those of the highest level first and otherwise as they come.
+func inOrder(levels []uint8) []uint32 {
+	var at [maxLevels + 2]int // at[l+1]: where the next vertex of level l goes
+	for _, l := range levels {
+		at[l]++
+	}
+	for l := maxLevels; l > 0; l-- {
+		at[l-1] += at[l]
+	}
+	order := make([]uint32, len(levels))
+	for vertex, l := range levels {
+		order[at[l+1]] = uint32(vertex)
+		at[l+1]++
+	}
+	return order
 }
 
 // mix is the finaliser of SplitMix64.
@@ -133,32 +175,12 @@ func mix(x uint64) uint64 {
 	return x ^ x>>31
 }
 
-// orderByLevel fills tops and the order of linking: the highest level first, so that the way in never
-// changes while the graph grows, and rows of the same level in their own order.
-func (b *builder) orderByLevel(rows []uint32, levels []uint8) {
-	b.order = make([]uint32, len(rows))
-	for i := range b.order {
-		b.order[i] = uint32(i)
-	}
-	slices.SortStableFunc(b.order, func(x, y uint32) int { return int(levels[y]) - int(levels[x]) })
-	b.place = make([]uint32, len(rows))
-	for place := range b.g.tops {
-		vertex := b.order[place]
-		b.g.tops[place] = rows[vertex]
-		b.place[vertex] = uint32(place)
-	}
-}
-
 func (b *builder) run(ctx context.Context) error {
-	total := len(b.order)
-	if total == 0 {
-		return ctx.Err()
-	}
-	b.next.Store(1) // the first vertex is there already
+	total := len(b.todo)
 	if err := b.work(ctx, min(serialPrefix, total), true); err != nil || total <= serialPrefix {
 		return err
 	}
-	b.next.Store(int64(min(serialPrefix, total)))
+	b.next.Store(serialPrefix)
 	failed := make([]error, b.p.Threads)
 	var group sync.WaitGroup
 	for i := range b.p.Threads {
@@ -187,12 +209,12 @@ func (b *builder) work(ctx context.Context, end int, reports bool) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := in.insert(ctx, int(at)); err != nil {
+		if err := in.insert(ctx, int(b.todo[at])); err != nil {
 			return err
 		}
 		done := b.done.Add(1)
 		if reports && b.p.Progress != nil && i%256 == 0 {
-			b.p.Progress(int(done), len(b.order))
+			b.p.Progress(int(done), len(b.todo))
 		}
 	}
 }

@@ -69,7 +69,7 @@ func TestADamagedFileIsNoticedAndHarmless(t *testing.T) {
 		f, g := someGraph(t, 300, gaps)
 		good := file(t, g)
 		rng := rand.New(rand.NewPCG(1, 2))
-		for i := range 3000 {
+		for i := range 1500 {
 			data := bytes.Clone(good)
 			at := rng.IntN(len(data))
 			if i < headerBytes {

@@ -125,7 +125,7 @@ func (f *field) recall(t testing.TB, g *Graph, rows []uint32, k, ef int, filter 
 func TestSearchFindsWhatAScanFinds(t *testing.T) {
 	for name, metric := range map[string]vec.Metric{"dot": vec.Dot, "euclid": vec.Euclid, "manhattan": vec.Manhattan} {
 		t.Run(name, func(t *testing.T) {
-			f := newField(4000, 24, metric, 7)
+			f := newField(2500, 24, metric, 7)
 			for _, threads := range []int{1, 3} {
 				g := f.build(t, f.all(), Params{M: 16, EfConstruct: 100, Threads: threads})
 				if r := f.recall(t, g, f.all(), 10, 100, nil); r < 0.97 {
@@ -171,7 +171,7 @@ func pass(f *field, rows []uint32, keep func(uint32) bool) ([]uint32, *Filter) {
 }
 
 func TestFilteredSearchFindsWhatAScanFinds(t *testing.T) {
-	f := newField(6000, 16, vec.Dot, 5)
+	f := newField(4000, 16, vec.Dot, 5)
 	g := f.build(t, f.all(), Params{M: 16, EfConstruct: 100, Threads: 2})
 	for _, every := range []uint32{1, 2, 3, 5, 10} {
 		allowed, filter := pass(f, f.all(), func(row uint32) bool { return mix(uint64(row))%uint64(every) == 0 })
@@ -195,16 +195,17 @@ func TestEveryVertexIsReachable(t *testing.T) {
 	for row := 100; row < 1500; row++ { // fourteen hundred copies of row 99
 		copy(f.rows.Row(uint32(row)), f.rows.Row(99))
 	}
-	b := newBuilder(f, f.all(), uint32(f.n), Params{M: 4, EfConstruct: 10, Threads: 2})
-	if err := b.run(t.Context()); err != nil {
+	p := Params{M: 4, EfConstruct: 10, Threads: 2}
+	levels := drawLevels(f.all(), p)
+	b := newBuilder(f, f.all(), uint32(f.n), p, levels, inOrder(levels))
+	for at := 1; at < f.n; at++ {
+		b.todo = append(b.todo, uint32(at))
+	}
+	if _, err := b.finish(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	before := len(b.unreached())
-	if err := b.reconnect(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if after := len(b.unreached()); after != 0 {
-		t.Errorf("%d islands of %d are left", after, before)
+	if lost := b.unreached(t.Context()); len(lost) != 0 {
+		t.Errorf("%d vertices are lost", len(lost))
 	}
 }
 
@@ -263,7 +264,7 @@ func TestPreferScanTurnsOnTheNumberOfMatches(t *testing.T) {
 
 // A rough scorer in the build and in the search costs next to nothing in recall, and the scores are exact.
 func TestRoughScoresAreMadeExact(t *testing.T) {
-	f := newField(4000, 24, vec.Euclid, 13)
+	f := newField(3000, 24, vec.Euclid, 13)
 	g, err := Build(t.Context(), blurred{f}, f.all(), uint32(f.n), Params{M: 16, EfConstruct: 100})
 	if err != nil {
 		t.Fatal(err)

@@ -14,7 +14,7 @@ func (b *builder) reconnect(ctx context.Context) error {
 	in := newInserter(b)
 	in.live = false
 	for range 4 {
-		lost := b.unreached()
+		lost := b.unreached(ctx)
 		for _, vertex := range lost {
 			if err := in.rescue(ctx, vertex); err != nil {
 				return err
@@ -29,16 +29,20 @@ func (b *builder) reconnect(ctx context.Context) error {
 
 // unreached lists the vertices no path leads to, walking in the order of discovery. A vertex found lost is
 // itself walked from, so that of an island only its first vertex is listed.
-func (b *builder) unreached() (lost []uint32) {
+func (b *builder) unreached(ctx context.Context) (lost []uint32) {
 	l := &b.g.base
 	seen := newVisited(l.n)
 	queue := make([]uint32, 0, l.n)
+	steps := 0
 	flood := func(from uint32) {
 		if !seen.mark(from) {
 			return
 		}
 		queue = append(queue[:0], from)
 		for len(queue) > 0 {
+			if steps++; steps%4096 == 0 && ctx.Err() != nil {
+				return
+			}
 			id := queue[len(queue)-1]
 			queue = queue[:len(queue)-1]
 			for _, to := range l.block(id) {
@@ -54,6 +58,9 @@ func (b *builder) unreached() (lost []uint32) {
 			lost = append(lost, id)
 			flood(id)
 		}
+	}
+	if ctx.Err() != nil {
+		return nil // the caller sees it
 	}
 	return lost
 }

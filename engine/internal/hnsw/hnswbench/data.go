@@ -55,7 +55,7 @@ func prepare(o options) (*set, error) {
 			return nil, err
 		}
 	}
-	return s, s.load()
+	return s, s.load(o.memory)
 }
 
 // split takes every so-maniest vector as a query, keeps the first n of the others, and finds the truth.
@@ -72,7 +72,7 @@ func (s *set) split(all [][]float32, n int) error {
 			vectors = append(vectors, v)
 		}
 	}
-	rows := arena(vectors)
+	rows := arena("heap", vectors)
 	truth := make([][]uint32, len(queries))
 	for i, q := range queries {
 		truth[i] = scan(s.metric, rows, q)
@@ -95,7 +95,7 @@ func scan(m vec.Metric, rows vec.Rows, q []float32) []uint32 {
 	return best
 }
 
-func (s *set) load() error {
+func (s *set) load(memory string) error {
 	vectors, err := readTable[float32](s.vectorFile)
 	if err != nil {
 		return err
@@ -106,19 +106,19 @@ func (s *set) load() error {
 	if s.truth, err = readTable[uint32](s.truthFile); err != nil {
 		return err
 	}
-	s.rows = arena(vectors)
+	s.rows = arena(memory, vectors)
 	s.n, s.dim, s.queries = len(vectors), len(vectors[0]), len(s.query)
 	return nil
 }
 
-func arena(vectors [][]float32) vec.Rows {
+func arena(memory string, vectors [][]float32) vec.Rows {
 	dim := len(vectors[0])
 	stride := vec.Stride(vec.F32, dim)
-	data := hugeBytes(len(vectors) * stride)
+	data := make([]byte, len(vectors)*stride)
 	for i, v := range vectors {
 		vec.Encode(vec.F32, v, data[i*stride:])
 	}
-	return vec.Rows{Data: data, Stride: stride, Dim: dim, Type: vec.F32}
+	return vec.Rows{Data: place(memory, data), Stride: stride, Dim: dim, Type: vec.F32}
 }
 
 func writeTable[T uint32 | float32](file string, table [][]T) error {

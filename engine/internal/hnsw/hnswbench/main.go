@@ -26,7 +26,7 @@ type options struct {
 	rounds                      int
 	rebuild, peer               bool
 	profile                     string
-	only                        string
+	only, memory                string
 }
 
 func main() {
@@ -45,6 +45,7 @@ func main() {
 	flag.BoolVar(&o.rebuild, "rebuild", false, "build anew and print the times")
 	flag.BoolVar(&o.peer, "peer", true, "run hnswlib too")
 	flag.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile")
+	flag.StringVar(&o.memory, "memory", "huge", "where our vectors, codes and links lie: huge, small (pages) or file (mapped)")
 	flag.StringVar(&o.only, "only", "", "run only contestants whose name has this in it")
 	flag.Parse()
 	for _, s := range strings.Split(efs, ",") {

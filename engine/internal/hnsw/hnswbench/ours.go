@@ -59,7 +59,7 @@ func openOurs(ctx context.Context, o options, s *set) ([]contestant, error) {
 		return nil, err
 	}
 	coding := stop()
-	codes, err := quant.Open(huge(b.Bytes()))
+	codes, err := quant.Open(place(o.memory, b.Bytes()))
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +92,7 @@ func cachedGraph(ctx context.Context, o options, s *set, kind string, sp hnsw.Sp
 	if err != nil {
 		return nil, spent, err
 	}
-	g, err := hnsw.Open(huge(data))
+	g, err := hnsw.Open(place(o.memory, data))
 	return g, spent, err
 }
 
@@ -153,22 +153,6 @@ func (c *ours) run(ef int) (perSecond, recall float64, err error) {
 	}
 	spent := time.Since(start).Seconds()
 	return float64(c.set.queries) / spent, float64(found) / float64(c.set.queries*wanted), nil
-}
-
-// hugeBytes is zeroed memory of huge pages, never returned.
-func hugeBytes(n int) []byte {
-	b, err := unix.Mmap(-1, 0, (n+1<<21-1)>>21<<21, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
-	if err != nil {
-		return make([]byte, n)
-	}
-	unix.Madvise(b, unix.MADV_HUGEPAGE)
-	return b[:n]
-}
-
-func huge(b []byte) []byte {
-	to := hugeBytes(len(b))
-	copy(to, b)
-	return to
 }
 
 // clock starts measuring; what it returns tells what was spent since.
