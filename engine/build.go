@@ -43,10 +43,42 @@ func (k *keeper) startBuilds() {
 	}
 	k.mu.Unlock()
 	for _, j := range k.plan(k.candidates(), hot) {
-		if j.always || !onlyOwed {
+		if j.always || !onlyOwed && k.room() {
 			k.begin(j)
 		}
 	}
+}
+
+// room says whether another build may begin. Those for which there is no permit are not begun: while they wait, segments
+// come and go, and the plan becomes a better one.
+func (k *keeper) room() bool {
+	most := k.s.opts.Budget.permits
+	if n := k.s.config.Load().Optimizer.MaxOptimizationThreads; n != nil {
+		most = int(min(*n, 1<<10))
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, b := range k.builds {
+		if !b.job.always {
+			most--
+		}
+	}
+	return most > 0
+}
+
+// young returns the segments that came a short while ago; the caller holds mu.
+func (k *keeper) young() map[segment.SegmentID]bool {
+	now, born, young := time.Now(), map[segment.SegmentID]time.Time{}, map[segment.SegmentID]bool{}
+	for _, p := range k.durable.parts {
+		if since, known := k.born[p.ID]; known {
+			born[p.ID] = since
+		} else {
+			born[p.ID] = now
+		}
+		young[p.ID] = now.Sub(born[p.ID]) < settling
+	}
+	k.born = born
+	return young
 }
 
 // plan asks the planner for what fits on the disk: rows are copied only into half of what is free, indexes are always
@@ -99,7 +131,8 @@ func (k *keeper) begin(j job) {
 		return
 	}
 	k.builds = append(k.builds, b)
-	b.task = s.opts.Board.Start(s.life, s.dir+"/"+b.uuid, func(ctx context.Context, p *task.Progress) error {
+	// The key is new: a build of the same segment that has just ended may still be on the board.
+	b.task = s.opts.Board.Start(s.life, s.dir+"/"+newUUID(), func(ctx context.Context, p *task.Progress) error {
 		err := s.build(ctx, b, p)
 		for _, part := range b.parts {
 			part.Sealed.Release()
@@ -205,10 +238,7 @@ func (s *Shard) merge(ctx context.Context, b *build, p *task.Progress) error {
 		}
 	}
 	if err := s.replace(out, remap); err != nil {
-		if out != nil {
-			out.Discard()
-			out.Release()
-		}
+		abandon(out, err)
 		return fmt.Errorf("%s: %w", b.job.name, err)
 	}
 	return nil
@@ -353,6 +383,7 @@ func (k *keeper) candidates() []candidate {
 	schema, tuning := v.Schema(), k.s.tuning.Load()
 	k.mu.Lock()
 	d := k.durable
+	young := k.young()
 	busy := map[segment.SegmentID]bool{}
 	for _, b := range k.builds {
 		for _, id := range b.job.sources {
@@ -367,7 +398,7 @@ func (k *keeper) candidates() []candidate {
 	list := make([]candidate, 0, len(d.parts))
 	for i, p := range d.parts {
 		m := &d.man.Segments[i].Meta
-		c := candidate{id: p.ID, rows: m.Rows, dead: p.Tombs.Dead(), bytes: m.Payload, busy: busy[p.ID]}
+		c := candidate{id: p.ID, rows: m.Rows, dead: p.Tombs.Dead(), bytes: m.Payload, busy: busy[p.ID], young: young[p.ID]}
 		for _, vm := range m.Vectors {
 			c.bytes = max(c.bytes, vm.Bytes())
 		}

@@ -70,10 +70,7 @@ func (s *Shard) checkpoint(ctx context.Context, p *task.Progress) (order.Pos, er
 		err = next.man.write(s.fs, s.dir)
 	}
 	if err != nil {
-		if out != nil {
-			out.Discard()
-			out.Release()
-		}
+		abandon(out, err)
 		return order.Pos{}, fmt.Errorf("checkpoint at %s: %w", c.at, err)
 	}
 	for i := range next.parts {
@@ -92,6 +89,18 @@ func (s *Shard) checkpoint(ctx context.Context, p *task.Progress) (order.Pos, er
 	k.publish(s, next)
 	s.slog.Debug("checkpoint", "seq", c.at.Seq, "segments", len(next.parts), "entries", c.since.entries)
 	return c.at, errors.Join(err, s.log.Trim(c.at.Seq, k.absentFrom()))
+}
+
+// abandon gives up a segment, if there is one, because of an error. Its files stay if a manifest may name them: the next
+// start knows.
+func abandon(out *segment.Sealed, why error) {
+	if out == nil {
+		return
+	}
+	if !errors.Is(why, errDoubt) {
+		out.Discard()
+	}
+	out.Release()
 }
 
 // seal writes the frozen heads as one segment, without the graphs: those follow in a build, the log shall not wait for them.

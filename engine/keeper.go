@@ -59,11 +59,12 @@ type keeper struct {
 	buildErr error
 	failedAt time.Time
 	opened   time.Time
-	lastUse  time.Time // when entries were applied last
-	asked    bool      // updates or triggers came since the shard was opened
-	absent   order.Seq // the first entry that a replica which is away lacks
-	builds   []*build  // running
-	past     []Build   // the last that ended, oldest first
+	lastUse  time.Time                       // when entries were applied last
+	asked    bool                            // updates or triggers came since the shard was opened
+	absent   order.Seq                       // the first entry that a replica which is away lacks
+	builds   []*build                        // running
+	born     map[segment.SegmentID]time.Time // when the planner first saw a segment
+	past     []Build                         // the last that ended, oldest first
 }
 
 const (
@@ -71,6 +72,7 @@ const (
 	quiet          = 500 * time.Millisecond // without updates, after which segments are put in order
 	patience       = 5 * time.Second        // how long a head that should be indexed waits for quiet
 	retryAfter     = 5 * time.Second        // a failed checkpoint or build
+	settling       = 30 * time.Second       // how long a segment may wait, while updates come in, for others to be merged with
 )
 
 // start lets the keeper work.
@@ -241,7 +243,7 @@ func (k *keeper) sealIfDue() {
 	_, err := s.checkpoint(s.life, task.NewProgress("checkpoint"))
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.sealNow = false
+	k.sealNow = k.sealNow && err != nil // to be tried again
 	if s.life.Err() != nil {
 		return
 	}

@@ -81,6 +81,10 @@ func (m *manifest) encode() ([]byte, error) {
 	return append(fmt.Appendf(nil, "%s%08x\n", head, sum), body.Bytes()...), nil
 }
 
+// errDoubt is the error of a write after which the new manifest may be the one on disk, now or after a crash: neither its
+// files nor those of the old one may be removed.
+var errDoubt = errors.New("the manifest may have been replaced")
+
 // write makes m what the generation is. The names of the files that it names become durable before it does.
 func (m *manifest) write(fsys vfs.FS, dir string) error {
 	b, err := m.encode()
@@ -90,7 +94,14 @@ func (m *manifest) write(fsys vfs.FS, dir string) error {
 	if err := fsys.SyncDir(dir); err != nil {
 		return err
 	}
-	return vfs.WriteAtomic(fsys, path.Join(dir, manifestFile), b)
+	name := path.Join(dir, manifestFile)
+	if err := vfs.WriteAtomic(fsys, name, b); err != nil {
+		if now, readErr := vfs.ReadFile(fsys, name); readErr != nil || bytes.Equal(now, b) {
+			err = fmt.Errorf("%w: %w", errDoubt, err)
+		}
+		return err
+	}
+	return nil
 }
 
 func decodeManifest(name string, b []byte) (*manifest, error) {
