@@ -11,6 +11,7 @@ import (
 // Budget is what the builds and heads of all shards of one process may take together.
 type Budget struct {
 	headBytes int64
+	permits   int
 
 	mu      sync.Mutex // guards all below
 	free    int
@@ -28,7 +29,7 @@ func NewBudget(cpus int, headBytes int64) *Budget {
 	if headBytes <= 0 {
 		headBytes = 1 << 30
 	}
-	return &Budget{headBytes: headBytes, free: cpus, freed: make(chan struct{}), largest: map[*Shard]int64{}}
+	return &Budget{headBytes: headBytes, permits: cpus, free: cpus, freed: make(chan struct{}), largest: map[*Shard]int64{}}
 }
 
 // take waits for a permit to build.

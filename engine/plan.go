@@ -24,6 +24,7 @@ type candidate struct {
 	bytes int64  // of its largest vector name, or of its payloads
 	needs []segment.Need
 	built bool // a file of one of the needs exists, made with other settings
+	young bool // it came a short while ago, so that others like it may follow soon
 	busy  bool // a build works on it
 }
 
@@ -39,7 +40,7 @@ type job struct {
 	sources []segment.SegmentID
 	needs   []segment.Need // with these the segment itself stays
 	always  bool           // owed to the schema: done also where optimizations are off
-	later   bool           // can wait until no updates come in
+	later   bool           // can wait until no updates come in, or until the sources are not young any more
 }
 
 // plan says which builds a shard needs now, the most useful first. Segments with a build are left alone and no segment is
@@ -141,6 +142,7 @@ func (p *planner) vacuum() {
 }
 
 // derive plans graphs and codes that are missing, then those that were made with other settings, the largest segment first.
+// While updates come in, a segment that will soon be merged waits for that: its graph would be thrown away.
 func (p *planner) derive() {
 	needy := p.take(func(c *candidate) bool { return len(c.needs) > 0 })
 	slices.SortStableFunc(needy, func(a, b candidate) int {
@@ -154,7 +156,7 @@ func (p *planner) derive() {
 		if c.built {
 			name = mismatchBuild
 		}
-		p.add(job{name: name, needs: c.needs}, c)
+		p.add(job{name: name, needs: c.needs, later: c.young && !c.built && c.live() < p.limit/2}, c)
 	}
 }
 

@@ -20,8 +20,8 @@ const (
 // that however many segments come, a row is copied a logarithmic number of times. Where sizes forbid all merges though there
 // are far too many small segments, the two smallest are merged nevertheless.
 //
-// While updates come in, more segments follow soon, and only merges of several at once are due: with the present size of
-// heads and segments a row is then copied once or twice instead of with every head that is sealed.
+// While updates come in, more segments follow soon, and of young ones only several at once are merged: with the present size
+// of heads and segments a row is then copied once or twice instead of with every head that is sealed.
 func (p *planner) merge() {
 	slices.SortStableFunc(p.idle, func(a, b candidate) int { return cmp.Compare(a.live(), b.live()) })
 	for from := 0; p.count > p.target && from < len(p.idle)-1; {
@@ -69,16 +69,17 @@ func (p *planner) crowded() bool {
 	return small >= p.target+farAbove
 }
 
-// pressing says whether a merge is due also while updates come in: it costs next to nothing, or one of the sources would be
-// worked on anyway.
+// pressing says whether a merge is due also while updates come in: nothing young is in it, it costs next to nothing, or one
+// of the sources would be copied anyway.
 func (p *planner) pressing(group []candidate) bool {
-	var sum int64
+	sum, young := int64(0), false
 	for i := range group {
 		c := &group[i]
-		if len(c.needs) > 0 || wasteful(c.rows, c.dead, p.tuning) {
+		if wasteful(c.rows, c.dead, p.tuning) {
 			return true
 		}
+		young = young || c.young
 		sum += c.live()
 	}
-	return sum <= cheapMerge
+	return !young || sum <= cheapMerge
 }

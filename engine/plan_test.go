@@ -20,10 +20,10 @@ func planTuning(target int, limit int64) *segment.Tuning {
 	return &t
 }
 
-// sized makes idle segments, a row per KB.
+// sized makes young segments, a row per KB.
 func sized(sizes ...int64) (list []candidate) {
 	for i, n := range sizes {
-		list = append(list, candidate{id: segment.SegmentID(fmt.Sprint("s", i)), rows: uint32(n >> 10), bytes: n})
+		list = append(list, candidate{id: segment.SegmentID(fmt.Sprint("s", i)), rows: uint32(n >> 10), bytes: n, young: true})
 	}
 	return list
 }
@@ -81,20 +81,27 @@ func TestPlan(t *testing.T) {
 	f("small ones may be wasteful", []candidate{{id: "s", rows: 999, dead: 900, bytes: 99}})
 
 	f("a graph is missing", []candidate{with(big, func(c *candidate) { c.needs = []segment.Need{needGraph} }), small},
+		"indexing[s0] graph:v later")
+	f("an old one waited for others", []candidate{with(big, func(c *candidate) { c.needs, c.young = []segment.Need{needGraph}, false })},
+		"indexing[s0] graph:v")
+	f("a large one is merged with few", []candidate{with(big, func(c *candidate) { c.needs, c.bytes = []segment.Need{needGraph}, 250*mb })},
 		"indexing[s0] graph:v")
 	f("settings changed", []candidate{small, with(big, func(c *candidate) { c.needs, c.built = []segment.Need{needGraph}, true })},
 		"config mismatch[s0] graph:v")
 	f("what is missing comes before what is old", []candidate{
 		with(big, func(c *candidate) { c.needs, c.built = []segment.Need{needGraph}, true }),
 		with(small, func(c *candidate) { c.needs = []segment.Need{needGraph} })},
-		"indexing[s1] graph:v", "config mismatch[s0] graph:v")
+		"indexing[s1] graph:v later", "config mismatch[s0] graph:v")
 	f("an index of a field is owed first", []candidate{small, with(big, func(c *candidate) { c.needs = []segment.Need{needGraph, needField} })},
 		"indexing[s0] field:city always")
 	f("what a build works on is left alone",
 		[]candidate{with(big, func(c *candidate) { c.needs, c.busy = []segment.Need{needGraph}, true })})
 	f("what would be built anyway is merged at once",
-		append(sized(64*mb, 64*mb), with(big, func(c *candidate) { c.id, c.bytes, c.needs = "b", 60*mb, []segment.Need{needGraph} })),
+		append(sized(64*mb, 64*mb), with(big, func(c *candidate) { c.id, c.bytes, c.dead = "b", 100*mb, c.rows/2 })),
 		"merge[b s0]")
+	f("what is old is merged at once", []candidate{
+		with(big, func(c *candidate) { c.young = false }), with(small, func(c *candidate) { c.young = false }), {id: "s2", rows: 1, bytes: 90 * mb}},
+		"merge[s1 s2]")
 
 	// A running merge counts as the segment that it will leave.
 	list := sized(64*mb, 64*mb, 64*mb)
@@ -131,12 +138,15 @@ type simulation struct {
 	tuning *segment.Tuning
 	list   []candidate
 	made   int
+	seals  int
+	born   map[segment.SegmentID]int // after how many seals
 	copied int64
 	taken  int64
 }
 
 func (s *simulation) seal(size int64) *candidate {
 	s.made++
+	s.seals++
 	s.taken += size
 	s.list = append(s.list, candidate{id: segment.SegmentID(fmt.Sprint("seg", s.made)), rows: uint32(size>>10) + 1, bytes: size})
 	return &s.list[len(s.list)-1]
@@ -146,6 +156,14 @@ func (s *simulation) any() *candidate { return &s.list[s.r.IntN(len(s.list))] }
 
 // round does the jobs that are due and returns how many there were.
 func (s *simulation) round(hot bool) int {
+	const youth = 6 // seals
+	for i := range s.list {
+		c := &s.list[i]
+		if _, known := s.born[c.id]; !known {
+			s.born[c.id] = s.seals
+		}
+		c.young = s.seals-s.born[c.id] < youth
+	}
 	seen := map[segment.SegmentID]bool{}
 	jobs := plan(s.list, s.tuning, hot)
 	for _, j := range jobs {
@@ -195,7 +213,7 @@ func TestPlanningConverges(t *testing.T) {
 	for seed := range uint64(1000) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		limit := int64(50+r.IntN(1000)) * mb
-		s := &simulation{t: t, r: r, tuning: planTuning(1+r.IntN(5), limit)}
+		s := &simulation{t: t, r: r, tuning: planTuning(1+r.IntN(5), limit), born: map[segment.SegmentID]int{}}
 		for range 1 + r.IntN(60) {
 			s.seal(int64(r.Float64() * r.Float64() * r.Float64() * float64(limit)))
 			switch r.IntN(6) {
@@ -252,7 +270,7 @@ func TestMergesCopyLittle(t *testing.T) {
 		{80, 64 * mb, false, 3, 6}, // with a pause after each head
 		{5000, mb, false, 10, 6},
 	} {
-		s := &simulation{t: t, r: rand.New(rand.NewPCG(1, 2)), tuning: planTuning(2, 500*mb)}
+		s := &simulation{t: t, r: rand.New(rand.NewPCG(1, 2)), tuning: planTuning(2, 500*mb), born: map[segment.SegmentID]int{}}
 		most := 0
 		for range c.heads {
 			s.seal(c.size)
