@@ -79,16 +79,16 @@ func (n *Node) create(ctx context.Context, name string, settings sextant.Collect
 	}
 	limit := pick(n.settings.Storage.MaxCollections, 0)
 	err = n.propose(ctx, topology.Command{Create: &topology.CreateCollection{Name: name, Collection: made, Max: limit}})
+	if err != nil {
+		return nil, err
+	}
 	h := (*n.hosted.Load())[made.UUID]
-	if err == nil {
-		n.log.Info("collection created", "collection", name, "shards", len(made.Shards))
-		return h, nil
-	}
-	if _, c, missing := n.machine.State().Collection(name); missing == nil && c.UUID == made.UUID {
+	if err := h.broken(); err != nil {
 		// It is agreed on but could not be made, for example on a full disk: as if it had never been.
-		err = errors.Join(err, n.drop(context.WithoutCancel(ctx), name, made.UUID))
+		return nil, errors.Join(err, n.drop(context.WithoutCancel(ctx), name, made.UUID))
 	}
-	return nil, err
+	n.log.Info("collection created", "collection", name, "shards", len(made.Shards))
+	return h, nil
 }
 
 // PatchCollection changes settings, all or none.

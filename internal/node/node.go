@@ -124,9 +124,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 		return err
 	}
 	n.engines = newEngines(n)
-	if err := n.reconcile(ctx); err != nil {
-		return err
-	}
+	n.reconcile(ctx)
 	n.log.Info("storage is open", "dir", n.dir, "collections", len(*n.hosted.Load()), "took", time.Since(n.started).Round(time.Millisecond))
 	return nil
 }

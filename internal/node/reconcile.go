@@ -31,8 +31,9 @@ type hosted struct {
 	creating, loading atomic.Int64
 }
 
-// reconcile makes what this node hosts match the topology. The caller holds the change token (or is alone).
-func (n *Node) reconcile(ctx context.Context) error {
+// reconcile makes what this node hosts match the topology. What cannot be done is told by the slot that it concerns. The
+// caller holds the change token (or is alone).
+func (n *Node) reconcile(ctx context.Context) {
 	want := map[string]*topology.Collection{}
 	names := map[string]string{}
 	for name, c := range n.machine.State().Collections {
@@ -46,51 +47,43 @@ func (n *Node) reconcile(ctx context.Context) error {
 		}
 	}
 	fresh := make(chan *hosted, len(want))
-	all, opening := errgroup.WithContext(ctx)
+	var all errgroup.Group
 	all.SetLimit(max(2, runtime.GOMAXPROCS(0)))
 	for uuid, c := range want {
-		if h := have[uuid]; h == nil {
+		if have[uuid] == nil {
 			all.Go(func() error {
-				h, err := n.host(opening, names[uuid], c)
-				if err == nil {
-					fresh <- h
-				}
-				return err
+				fresh <- n.host(ctx, names[uuid], c)
+				return nil
 			})
 		}
 	}
-	err := all.Wait()
+	_ = all.Wait() // nobody fails
 	close(fresh)
 	for h := range fresh {
 		have[h.uuid] = h
 	}
 	n.hosted.Store(&have)
-	return err
 }
 
 // loadsAtOnce is how many shards of one collection are opened or made at the same time: that is mostly waiting for disks.
 const loadsAtOnce = 8
 
 // host opens the shards of a collection, and makes those that are missing.
-func (n *Node) host(ctx context.Context, name string, c *topology.Collection) (*hosted, error) {
+func (n *Node) host(ctx context.Context, name string, c *topology.Collection) *hosted {
 	start := time.Now()
 	h := &hosted{uuid: c.UUID, slots: map[topology.ShardID]*slot{}}
 	settings := effective(c.Config, n.settings.Storage.OptimizersOverwrite)
-	var making errgroup.Group
-	making.SetLimit(loadsAtOnce)
+	var loading errgroup.Group
+	loading.SetLimit(loadsAtOnce)
 	for _, id := range c.ShardIDs() {
 		s := &slot{id: id, dir: path.Join(n.dir, collectionsDir, c.UUID, fmt.Sprint(id))}
 		h.slots[id] = s
-		making.Go(func() error { return n.load(s, c, settings) })
+		loading.Go(func() error {
+			n.load(s, c, settings)
+			return nil
+		})
 	}
-	if err := making.Wait(); err != nil {
-		for _, s := range h.slots {
-			if s.current() != nil {
-				err = errors.Join(err, s.close())
-			}
-		}
-		return nil, err
-	}
+	_ = loading.Wait() // nobody fails
 	for id, s := range h.slots {
 		if broken, _ := s.state(); broken != nil {
 			level := n.log.Error
@@ -105,30 +98,36 @@ func (n *Node) host(ctx context.Context, name string, c *topology.Collection) (*
 	if _, err := n.align(ctx, h, c, collection.Write{Default: collection.DefaultWriteTimeout}); err != nil {
 		n.log.Warn("payload indexes and vector names do not match the collection yet", "collection", name, "err", err)
 	}
-	return h, nil
+	return h
+}
+
+// broken returns why a shard of the collection cannot be served, if there is one.
+func (h *hosted) broken() (err error) {
+	for _, s := range h.slots {
+		why, _ := s.state()
+		err = errors.Join(err, why)
+	}
+	return err
 }
 
 // load puts a shard into its slot: what its directory holds, a new one if that is empty, or a stub that tells what is
-// wrong. An error is returned only if a new shard cannot be made.
-func (n *Node) load(s *slot, c *topology.Collection, settings sextant.CollectionConfig) error {
+// wrong.
+func (n *Node) load(s *slot, c *topology.Collection, settings sextant.CollectionConfig) {
 	if text := n.Recovery(); text != "" {
 		s.put(recovering(text), nil)
-		return nil
+		return
 	}
+	var now shard
+	var err error
 	if n.unmade(s.dir) {
-		made, err := n.engines.create(s.dir, c.Schema(), settings)
-		if err == nil {
-			s.put(made, nil)
-		}
-		return err
+		now, err = n.engines.create(s.dir, c.Schema(), settings)
+	} else {
+		now, err = n.engines.open(s.dir, settings)
 	}
-	opened, err := n.engines.open(s.dir, settings)
 	if err != nil {
-		s.put(quarantined(err), err)
-		return nil
+		now = quarantined(err)
 	}
-	s.put(opened, nil)
-	return nil
+	s.put(now, err)
 }
 
 // unmade reports whether a directory has never held a finished shard: it is missing, empty, or was left while the shard
@@ -268,7 +267,8 @@ func (n *Node) propose(ctx context.Context, c topology.Command) error {
 	if err := n.solo.Propose(ctx, c.Encode()); err != nil {
 		return err
 	}
-	return n.reconcile(ctx)
+	n.reconcile(ctx)
+	return nil
 }
 
 // metaTimeout is how long a change of the topology may take when nobody says.
