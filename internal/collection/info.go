@@ -50,33 +50,6 @@ func targetSegments(o sextant.OptimizerConfig) uint64 {
 	return uint64(min(max(runtime.NumCPU()/2, 2), 8))
 }
 
-// warnings tells of settings that cannot have the effect that they ask for.
-func warnings(c sextant.CollectionConfig) []string {
-	var out []string
-	for name, p := range c.Params.Vectors.Map {
-		hnsw := c.HNSW.Apply(p.HNSW)
-		if hnsw.InlineStorage == nil || !*hnsw.InlineStorage {
-			continue
-		}
-		quantization := c.Quantization
-		if p.Quantization != nil {
-			quantization = p.Quantization
-		}
-		which := "the default vector"
-		if name != "" {
-			which = "vector '" + name + "'"
-		}
-		if quantization == nil || quantization.Disabled {
-			out = append(out, "The `hnsw_config.inline_storage` option for "+which+" requires quantization to be enabled to have an effect.")
-		}
-		if p.Multivector != nil {
-			out = append(out, "The `hnsw_config.inline_storage` option for "+which+" is not compatible with multivectors and has no effect.")
-		}
-	}
-	slices.Sort(out)
-	return out
-}
-
 // Optimizations merges what the optimizers of all shards do; completed ones newest first, at most limit.
 func (c *Collection) Optimizations(limit int) Optimizations {
 	v := c.view.Load()
