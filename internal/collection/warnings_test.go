@@ -31,6 +31,8 @@ func TestSettingsWithoutEffectAreTold(t *testing.T) {
 	f(func(c *sextant.CollectionConfig) { c.HNSW.PayloadM = &m }, "payload_m")
 	f(func(c *sextant.CollectionConfig) { c.HNSW.InlineStorage = &yes }, "requires quantization")
 	f(func(c *sextant.CollectionConfig) { c.HNSW.InlineStorage, c.Quantization = &yes, scalar }, "inline_storage")
-	f(func(c *sextant.CollectionConfig) { c.Quantization = &sextant.QuantizationConfig{Binary: &sextant.BinaryQuantization{}} }, "binary quantization of vector 'a'")
+	f(func(c *sextant.CollectionConfig) {
+		c.Quantization = &sextant.QuantizationConfig{Binary: &sextant.BinaryQuantization{}}
+	}, "binary quantization of vector 'a'")
 	f(func(c *sextant.CollectionConfig) { c.Optimizer.PreventUnoptimized = &yes }, "prevent_unoptimized")
 }
