@@ -72,21 +72,24 @@ func parseGeneration(name string) (n uint64, ok bool) {
 	return n, true
 }
 
-// removeOthers removes every generation but one.
+// removeOthers removes every generation but one. The process may have died before CURRENT was durable: a power failure must
+// not bring back the one before without its files, so CURRENT comes first.
 func removeOthers(fsys vfs.FS, dir string, keep uint64) error {
 	infos, err := fsys.List(dir)
-	if err != nil {
-		return err
+	if err == nil {
+		err = fsys.SyncDir(dir)
 	}
-	for _, info := range infos {
-		if _, ok := parseGeneration(info.Name); !ok || !info.Dir || info.Name == fmt.Sprintf("g%d", keep) {
-			continue
-		}
-		if err := fsys.RemoveAll(path.Join(dir, info.Name)); err != nil {
-			return err
+	removed := false
+	for i := 0; i < len(infos) && err == nil; i++ {
+		name := infos[i].Name
+		if n, ok := parseGeneration(name); ok && infos[i].Dir && n != keep {
+			err, removed = fsys.RemoveAll(path.Join(dir, name)), true
 		}
 	}
-	return fsys.SyncDir(dir)
+	if err == nil && removed {
+		err = fsys.SyncDir(dir)
+	}
+	return err
 }
 
 // nextGeneration returns a number above all that are there.

@@ -223,6 +223,9 @@ func (m *manifest) leftovers(fsys vfs.FS, dir string) (names []string, err error
 // removeLeftovers removes the files of a generation that the manifest does not name.
 func (m *manifest) removeLeftovers(fsys vfs.FS, dir string) error {
 	names, err := m.leftovers(fsys, dir)
+	if len(names) > 0 && err == nil {
+		err = fsys.SyncDir(dir) // MANIFEST comes first: a power failure must not bring back the one that named them
+	}
 	for i := 0; i < len(names) && err == nil; i++ {
 		err = fsys.RemoveAll(path.Join(dir, names[i]))
 	}

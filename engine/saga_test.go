@@ -20,7 +20,8 @@ import (
 type saga struct {
 	*testing.T
 	*workload
-	disk *vfs.Mem
+	disk  *vfs.Mem
+	shard *engine.Shard // of those who keep it here
 
 	mu   sync.Mutex                // guards all below; several writers note their answers
 	base *model                    // the state that the shard was found in when it was opened last
