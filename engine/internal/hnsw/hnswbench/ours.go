@@ -131,7 +131,7 @@ func (c *ours) built() string {
 func (c *ours) run(ef int) (perSecond, recall float64, err error) {
 	found := 0
 	c.stats = hnsw.Stats{}
-	start := time.Now()
+	stop := clock()
 	for i, q := range c.set.query {
 		sc := vec.NewScorer(c.set.metric, c.set.rows, q)
 		var hits []hnsw.Hit
@@ -151,8 +151,7 @@ func (c *ours) run(ef int) (perSecond, recall float64, err error) {
 			}
 		}
 	}
-	spent := time.Since(start).Seconds()
-	return float64(c.set.queries) / spent, float64(found) / float64(c.set.queries*wanted), nil
+	return float64(c.set.queries) / stop().cpu, float64(found) / float64(c.set.queries*wanted), nil
 }
 
 // clock starts measuring; what it returns tells what was spent since.

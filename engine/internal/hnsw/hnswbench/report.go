@@ -37,11 +37,15 @@ func report(o options, all []contestant) error {
 	}
 	for _, recall := range []float64{0.90, 0.95, 0.98, 0.99} {
 		fmt.Printf("recall %.2f", recall)
-		base, _ := at(curves[0], recall)
+		base, known := at(curves[0], recall)
 		for i, c := range all {
-			if speed, ok := at(curves[i], recall); ok {
+			speed, ok := at(curves[i], recall)
+			switch {
+			case ok && known:
 				fmt.Printf(" | %s %7.0f/s ×%.2f", c.name(), speed, speed/base)
-			} else {
+			case ok:
+				fmt.Printf(" | %s %7.0f/s", c.name(), speed)
+			default:
 				fmt.Printf(" | %s outside", c.name())
 			}
 		}
