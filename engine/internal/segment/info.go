@@ -142,13 +142,12 @@ func (p *piece) liveVectors(key slotKey) (n uint64) {
 	return n
 }
 
-// aliveOf returns how many live points an index knows, taking the dead ones to be like the others.
+// aliveOf returns how many live points an index knows.
 func (p *piece) aliveOf(f payload.FieldIndex) uint64 {
-	n := uint64(min(f.Points(), p.len()))
-	if p.len() == 0 || n == uint64(p.len()) {
-		return uint64(p.live())
+	if p.tombs.dead == 0 {
+		return uint64(min(f.Points(), p.len()))
 	}
-	return n * uint64(p.live()) / uint64(p.len())
+	return uint64(f.PointsIn(p.bits()))
 }
 
 // hidden returns how many points of a segment a search with indexed_only leaves out.
