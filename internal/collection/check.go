@@ -1,7 +1,10 @@
 package collection
 
 import (
+	"maps"
 	"math"
+	"slices"
+	"strings"
 
 	"github.com/sextantdb/sextant"
 )
@@ -98,7 +101,12 @@ func (v *View) checkQuery(q sextant.Query) error {
 		return nil
 	}
 	spec, ok := v.schema.Vectors[q.Using]
-	if !ok {
+	switch {
+	case !ok && q.Using == "":
+		names := slices.Sorted(maps.Keys(v.schema.Vectors))
+		return sextant.Errorf(sextant.WrongInput, "Collection requires specified vector name in the request, available names: %s",
+			strings.Join(names, ", "))
+	case !ok:
 		return unknownVector(q.Using)
 	}
 	if q.Params.IDFCorpusFlag {
