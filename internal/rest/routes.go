@@ -144,8 +144,14 @@ func (c *call) ready() error {
 }
 
 // issues lists what an operator should change; nothing is detected yet, which the API allows.
-func (c *call) issues() error      { return c.raw(`{"issues":[]}`) }
-func (c *call) clearIssues() error { return c.raw("true") }
+func (c *call) issues() error { return c.raw(`{"issues":[]}`) }
+
+func (c *call) clearIssues() error {
+	if err := c.access.GlobalManage(); err != nil {
+		return err
+	}
+	return c.raw("true")
+}
 
 func (c *call) cluster() error {
 	if err := c.access.GlobalRead(); err != nil {
