@@ -12,11 +12,14 @@ import (
 type Params struct {
 	M           int    // links of a new vertex; at least 2
 	EfConstruct int    // beam width while building; at least M
-	Threads     int    // building goroutines; 0 means 1. With 1 equal input and seed give equal graphs
+	Threads     int    // building goroutines, up to 16; 0 means 1. With 1 equal input and seed give equal graphs
 	Seed        uint64 // decides the levels
 	// Progress, if set, is told now and then how many of the vertices to link are linked; calls do not overlap.
 	Progress func(done, total int)
 }
+
+// maxThreads bounds how many vertices are linked at once without seeing each other.
+const maxThreads = 16
 
 // serialPrefix is how many vertices one goroutine links before others join: inserts that run at the same
 // time cannot see each other, which matters while the graph is small.
@@ -34,7 +37,7 @@ func Build(ctx context.Context, space Space, rows []uint32, n uint32, p Params) 
 }
 
 func (p *Params) fill() {
-	p.M, p.Threads = max(p.M, 2), max(p.Threads, 1)
+	p.M, p.Threads = min(max(p.M, 2), maxM), min(max(p.Threads, 1), maxThreads)
 	p.EfConstruct = max(p.EfConstruct, p.M)
 }
 

@@ -13,6 +13,7 @@ const (
 	magic       = "SXHNSW01"
 	headerBytes = 192
 	maxLevels   = 32
+	maxM        = 1 << 16
 	maxVertices = 1 << 31 // an id shares its word in the beam with one flag
 )
 
@@ -31,7 +32,7 @@ type header struct {
 func newHeader(rowsTotal, vertices uint32, m, efConstruct int, counts []uint32) header {
 	return header{
 		rowsTotal: rowsTotal, vertices: vertices, m: uint32(m), efConstruct: uint32(efConstruct),
-		stride0: roundUp(uint32(2*m), 16), strideUp: roundUp(uint32(m), 16), counts: counts,
+		stride0: roundUp(min(uint32(2*m), vertices), 16), strideUp: roundUp(min(uint32(m), vertices), 16), counts: counts,
 	}
 }
 
@@ -108,7 +109,7 @@ func readHeader(data []byte) (h header, err error) {
 			return bad("level sizes do not descend")
 		}
 	}
-	if m := word(16); m == 0 || m > 1<<16 {
+	if m := word(16); m == 0 || m > maxM {
 		return bad("m is out of range")
 	}
 	h = newHeader(word(8), word(12), int(word(16)), int(word(20)), counts)
@@ -140,13 +141,13 @@ func view(h header, image []byte) *Graph {
 	}
 	g.base = level{
 		links:  words(image, s.base, int(h.vertices)*int(h.stride0)),
-		stride: int(h.stride0), limit: 2 * int(h.m), n: int(h.vertices), rows: g.rows,
+		stride: int(h.stride0), limit: min(2*int(h.m), int(h.stride0)), n: int(h.vertices), rows: g.rows,
 	}
 	g.tops = words(image, s.tops, int(h.tops()))
 	for i, at := range s.levels {
 		g.upper = append(g.upper, level{
 			links:  words(image, at, int(h.counts[i])*int(h.strideUp)),
-			stride: int(h.strideUp), limit: int(h.m), n: int(h.counts[i]), rows: g.tops,
+			stride: int(h.strideUp), limit: min(int(h.m), int(h.strideUp)), n: int(h.counts[i]), rows: g.tops,
 		})
 	}
 	return g

@@ -17,8 +17,8 @@
 //	 12  u32 vertices (len)
 //	 16  u32 m
 //	 20  u32 ef_construct
-//	 24  u32 ids per block of level 0 (2m rounded up to 16)
-//	 28  u32 ids per block of the levels above (m rounded up to 16)
+//	 24  u32 ids per block of level 0 (the lesser of 2m and len, rounded up to 16)
+//	 28  u32 ids per block of the levels above (the lesser of m and len, rounded up to 16)
 //	 32  u32 vertices that reach above level 0 (u)
 //	 36  u32 levels above 0
 //	 40  u64 bytes of the whole file
