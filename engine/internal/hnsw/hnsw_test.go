@@ -311,3 +311,38 @@ func (b blur) ScoreBatch(ids []uint32, out []float32) {
 		out[i] *= 1 + float32(mix(uint64(id))%1000)/1e5
 	}
 }
+
+// When what matches lies away from the query, a walk around the query may see none of it: then the nearest
+// matches are found all the same, or the walk says how few it is sure of.
+func TestMatchesFarFromTheQueryAreFoundOrMissed(t *testing.T) {
+	f := newField(4000, 16, vec.Euclid, 17)
+	g := f.build(t, f.all(), Params{M: 16, EfConstruct: 100, Threads: 2})
+	for _, nearer := range []int{400, 2000, 3600} { // how many of the nearest rows do not match
+		found, wanted := 0, 0
+		for range 40 {
+			q := f.draw()
+			near := map[uint32]bool{}
+			for _, h := range f.nearest(q, f.all(), nearer) {
+				near[h.Row] = true
+			}
+			allowed, filter := pass(f, f.all(), func(row uint32) bool { return !near[row] })
+			var st Stats
+			hits, err := g.Search(t.Context(), f.query(q), 10, 100, filter, &st)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if st.Short || st.Sure < 10 {
+				continue
+			}
+			wanted += 10
+			for _, want := range f.nearest(q, allowed, 10) {
+				if slices.Contains(hits, want) {
+					found++
+				}
+			}
+		}
+		if found*10 < wanted*9 {
+			t.Errorf("without the nearest %d rows, %d of %d are found", nearer, found, wanted)
+		}
+	}
+}

@@ -8,7 +8,7 @@ import (
 )
 
 // Filter is the set of rows a search may return: one bit per row of the segment, tombstones already taken
-// out, and how many bits are set. Rows beyond the bits do not match.
+// out and no row without the vector in, and how many bits are set. Rows beyond the bits do not match.
 type Filter struct {
 	Bits  []uint64
 	Count int
@@ -45,10 +45,7 @@ func (g *Graph) SearchRescored(
 		wanted = min(k, filter.Count)
 	}
 	w.stats.Short = len(found) < wanted
-	w.stats.Sure = len(found)
-	if w.edge > 0 {
-		w.stats.Sure = rank(found, w.edge)
-	}
+	w.stats.Sure = w.sure(found)
 	if exact != nil {
 		if found, err = w.refine(&g.base, exact, found, k); err != nil {
 			return nil, err
@@ -78,22 +75,31 @@ func (w *walk) search(ctx context.Context, g *Graph, sc Scorer, ef int, filter *
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case filter == nil || filter.Count >= int(g.head.rowsTotal):
+	if filter == nil || filter.Count >= int(g.head.rowsTotal) {
 		if err = w.start(&g.base, &w.base, sc, ef, entry); err == nil {
 			err = w.spread(ctx, &g.base, &w.base, sc)
 		}
 		return w.beam.at, err
-	case float64(filter.Count) >= traverseAllShare*float64(g.Len()):
-		err = w.spreadAll(ctx, g, sc, ef, filter, entry)
+	}
+	if float64(filter.Count) >= traverseAllShare*float64(g.Len()) {
+		if err = w.spreadAll(ctx, g, sc, ef, filter, entry); err != nil {
+			return nil, err
+		}
 		if len(w.beam.at) == w.beam.size {
 			w.edge = w.beam.at[len(w.beam.at)-1]
 		}
-		return w.results.at, err
-	default:
-		err = w.spreadMatching(ctx, g, sc, ef, filter, entry)
-		return w.results.at, err
+		return w.results.at, nil
 	}
+	err = w.spreadMatching(ctx, g, sc, ef, filter, entry)
+	return w.results.at, err
+}
+
+// sure is how many candidates are nearer than the edge of the walk.
+func (w *walk) sure(found []uint64) int {
+	if w.edge == 0 {
+		return len(found)
+	}
+	return rank(found, w.edge)
 }
 
 // enter finds the vertex of level 0 to start at.
