@@ -39,7 +39,6 @@ type Handler struct {
 	routes   router
 	maxBody  int64
 	cors     bool
-	usage    bool
 }
 
 // NewHandler returns the API of n.

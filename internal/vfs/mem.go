@@ -145,8 +145,6 @@ func (m *Mem) set(c change) {
 	m.names = append(m.names, c)
 }
 
-func (c change) touches(d *node) bool { return c.dirs[0] == d || c.dirs[1] == d }
-
 // settle makes the names of dir durable, and with them what must have happened before in other directories.
 func (m *Mem) settle(dir *node) {
 	need := map[*node]bool{dir: true}

@@ -171,7 +171,7 @@ func TestALogSurvivesCrashesAtAnyCall(t *testing.T) {
 		disk := vfs.NewFaulty(&vfs.Mem{})
 		m := &model{l: create(t, disk, Options{FileBytes: 5000}), floor: 1 << 30, begins: 1}
 		for life := range 6 {
-			used := m.used
+			var used order.Term
 			disk.FailFrom(1+r.IntN(60), errCrash, vfs.OpChanges)
 			for {
 				used = m.used
@@ -209,7 +209,7 @@ func TestALogSurvivesAFailureOfAnyCall(t *testing.T) {
 		m := &model{l: create(t, disk, Options{FileBytes: 5000}), floor: 1 << 30, begins: 1}
 		for life := range 6 {
 			disk.FailAt(1+r.IntN(40), syscall.ENOSPC, vfs.OpChanges)
-			used := m.used
+			var used order.Term
 			for range 40 {
 				used = m.used
 				err := m.step(t, r)
