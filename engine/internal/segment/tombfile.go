@@ -53,14 +53,14 @@ func WriteTombstones(fs vfs.FS, dir, name string, t Tombstones) (FileRef, error)
 
 // ReadTombstones reads what WriteTombstones wrote.
 func ReadTombstones(fs vfs.FS, dir string, ref FileRef) (Tombstones, error) {
-	name := path.Join(dir, ref.Name)
-	b, err := vfs.ReadFile(fs, name)
+	m, err := mapFile(fs, dir, ref)
 	if err != nil {
 		return Tombstones{}, err
 	}
-	set, at, why := decodeTombs(b)
+	defer m.Close() // only read
+	set, at, why := decodeTombs(m.Bytes())
 	if why != "" {
-		return Tombstones{}, sextant.Errorf(sextant.Corrupt, "%s is damaged at byte %d: %s", name, at, why)
+		return Tombstones{}, sextant.Errorf(sextant.Corrupt, "%s is damaged at byte %d: %s", path.Join(dir, ref.Name), at, why)
 	}
 	return Tombstones{set}, nil
 }
