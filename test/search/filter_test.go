@@ -211,7 +211,7 @@ func nested() fixture {
 	}
 }
 
-func slices() fixture {
+func sliced() fixture {
 	f := fixture{name: "slices", ids: []string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", `"550e8400-e29b-41d4-a716-446655440000"`}}
 	f.docs = make([]string, len(f.ids))
 	f.indexes = []map[string]string{{"k": `"keyword"`}}
@@ -504,7 +504,7 @@ func (l *laid) check(c client, when string) {
 
 func TestFilters(t *testing.T) {
 	c, server := start(t)
-	fixtures := append([]fixture{truthTable(), structure(), paths(), nested(), slices(), geo(), datetimes(), numbers(), plainText()}, fullText()...)
+	fixtures := append([]fixture{truthTable(), structure(), paths(), nested(), sliced(), geo(), datetimes(), numbers(), plainText()}, fullText()...)
 	var all []*laid
 	for i := range fixtures {
 		f := &fixtures[i]
