@@ -324,8 +324,11 @@ func (s *scanner) between(at string, v, least, most float64) float64 {
 	return v
 }
 
-// pointed prints a float with a decimal point.
+// pointed prints a float with a decimal point, or a very large or small one with an exponent.
 func pointed(v float64) string {
+	if a := math.Abs(v); a != 0 && (a < 1e-6 || a >= 1e21) {
+		return strconv.FormatFloat(v, 'e', -1, 64)
+	}
 	t := strconv.FormatFloat(v, 'f', -1, 64)
 	if !strings.Contains(t, ".") {
 		t += ".0"
