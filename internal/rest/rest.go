@@ -39,6 +39,7 @@ type Handler struct {
 	routes   router
 	maxBody  int64
 	cors     bool
+	keyless  bool // not even unknown paths ask for a key
 }
 
 // NewHandler returns the API of n.
@@ -60,7 +61,7 @@ func newHandler(n backend, o Options) *Handler {
 // Metrics returns the handler of a port that has nothing but /metrics, without a key.
 func (h *Handler) Metrics() http.Handler {
 	only := *h
-	only.cors = false
+	only.cors, only.keyless = false, true
 	only.routes = newRouter([]*route{
 		{method: "GET", pattern: "/metrics", do: (*call).openMetrics, open: true, quiet: true, plain: true},
 	})
@@ -101,7 +102,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.route, c.params = h.routes.find(r.Method, r.URL.EscapedPath())
 	known := c.route != nil
 	if !known {
-		c.route = &route{pattern: "unknown", plain: true, quiet: true}
+		c.route = &route{pattern: "unknown", plain: true, quiet: true, open: h.keyless}
 	}
 	defer c.finish()
 	defer c.guard()
