@@ -84,3 +84,16 @@ func form(field string, file []byte) (body *bytes.Buffer, contentType string) {
 	_ = w.Close()
 	return body, w.FormDataContentType()
 }
+
+// put sends a request that may fail, for servers that are about to end.
+func put(url, body string) (status int, err error) {
+	req, err := http.NewRequest("PUT", url, strings.NewReader(body))
+	if err != nil {
+		return 0, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	return resp.StatusCode, resp.Body.Close()
+}
