@@ -35,8 +35,9 @@ func (k *keeper) startBuilds() {
 		k.wakeIn(rest)
 	}
 	if pause := retryAfter - time.Since(k.failedAt); k.buildErr != nil && pause > 0 {
-		onlyOwed = true
 		k.wakeIn(pause)
+		k.mu.Unlock()
+		return
 	}
 	if hot && k.timer == nil {
 		k.wakeIn(quiet)
