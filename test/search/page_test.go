@@ -216,7 +216,7 @@ func TestRefusals(t *testing.T) {
 		{422, "max_selectivity", "c", `{"query":[1,2,3,4],"params":{"acorn":{"enable":true,"max_selectivity":1.5}}}`},
 		{400, "Wrong input: Vector dimension error: expected dim: 4, got 3", "c", `{"query":[1,2,3]}`},
 		{400, "Wrong input: Not existing vector name error: x", "c", `{"query":[1,2,3,4],"using":"x"}`},
-		{400, "Wrong input: Not existing vector name error: ", "n", `{"query":[1,2,3,4]}`},
+		{400, "vector name", "n", `{"query":[1,2,3,4]}`},
 		{400, "Wrong input: Conversion between multi and regular vectors failed", "n", `{"query":[[1,2,3,4]],"using":"a"}`},
 		{400, "Wrong input: Conversion between sparse and regular vectors failed", "n", `{"query":{"indices":[1],"values":[1]},"using":"a"}`},
 		{400, "Wrong input: Conversion between sparse and regular vectors failed", "n", `{"query":[1,2],"using":"s"}`},
