@@ -493,6 +493,9 @@ func (l *laid) check(c client, when string) {
 		if got, want := ids(lists[3*i+2]), ids(lists[3*i+1]); got != want {
 			c.t.Errorf("%s: exact %s\n got %s\nwant %s", where, f.filter, got, want)
 		}
+		if i%3 != len(when)%3 { // one request each: all in turn
+			continue
+		}
 		if got := c.scroll(l.collection, fmt.Sprintf(`{"filter":%s,"limit":1000}`, f.filter)); ids(got.Points) != f.want || got.Next != "null" {
 			c.t.Errorf("%s: scroll %s\n got %s next %s\nwant %s", where, f.filter, ids(got.Points), got.Next, f.want)
 		}
@@ -503,6 +506,7 @@ func (l *laid) check(c client, when string) {
 }
 
 func TestFilters(t *testing.T) {
+	t.Parallel()
 	c, server := start(t)
 	fixtures := append([]fixture{truthTable(), structure(), paths(), nested(), sliced(), geo(), datetimes(), numbers(), plainText()}, fullText()...)
 	var all []*laid

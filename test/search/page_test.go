@@ -8,6 +8,7 @@ import (
 
 // TestScroll: pages, orders and selections of scroll (§2.7, §6.1).
 func TestScroll(t *testing.T) {
+	t.Parallel()
 	c, server := start(t)
 	c.do("PUT", "/collections/ids", `{}`, nil)
 	const one = `"00000000-0000-0000-0000-000000000001"`
@@ -90,6 +91,7 @@ func TestScroll(t *testing.T) {
 
 // TestSelections: what of a point is returned (§2.13, §6.3).
 func TestSelections(t *testing.T) {
+	t.Parallel()
 	c, server := start(t)
 	c.do("PUT", "/collections/c", `{"vectors":{"a":{"size":1,"distance":"Dot"},"m":{"size":1,"distance":"Dot","multivector_config":{"comparator":"max_sim"}}},"sparse_vectors":{"s":{}}}`, nil)
 	c.upsert("c", `{"id":1,"vector":{"a":[1],"m":[[1],[2]],"s":{"indices":[1],"values":[1]}},"payload":{"a":[{"b":1,"c":2},{"b":3},5],"b":{"c":{"d":1},"e":null},"x":1,"y z":2}}`,
@@ -201,6 +203,7 @@ func (c client) retrieve(collection, body string) (list []record) {
 
 // TestRefusals: what a read may not ask for.
 func TestRefusals(t *testing.T) {
+	t.Parallel()
 	c, _ := start(t)
 	c.do("PUT", "/collections/c", `{"vectors":{"size":4,"distance":"Dot"}}`, nil)
 	c.do("PUT", "/collections/n", `{"vectors":{"a":{"size":4,"distance":"Dot"},"m":{"size":2,"distance":"Dot","multivector_config":{"comparator":"max_sim"}}},"sparse_vectors":{"s":{},"i":{"modifier":"idf"}}}`, nil)

@@ -33,6 +33,7 @@ func (c client) load(collection string, n, dim int, payload func(i int) string) 
 
 // TestSmallIsExact (E5.3): what is below all thresholds is scanned, whatever a query says.
 func TestSmallIsExact(t *testing.T) {
+	t.Parallel()
 	c, _ := start(t)
 	c.do("PUT", "/collections/c", `{"vectors":{"size":4,"distance":"Cosine"}}`, nil)
 	c.load("c", 500, 4, func(int) string { return `{}` })
@@ -62,6 +63,7 @@ func TestSmallIsExact(t *testing.T) {
 
 // TestIndexedOnly (§5.2): what is large and has no graph is left out, on demand.
 func TestIndexedOnly(t *testing.T) {
+	t.Parallel()
 	c, _ := start(t)
 	create := func(name string, threshold int) {
 		c.do("PUT", "/collections/"+name, fmt.Sprintf(`{"vectors":{"size":16,"distance":"Dot"},"optimizers_config":{"indexing_threshold":%d},"hnsw_config":{"full_scan_threshold":10}}`, threshold), nil)
@@ -97,6 +99,7 @@ func TestIndexedOnly(t *testing.T) {
 
 // TestFewMatches (E5.4): three points among ten thousand are found, in order, whatever is indexed.
 func TestFewMatches(t *testing.T) {
+	t.Parallel()
 	c, _ := start(t)
 	c.do("PUT", "/collections/c", `{"vectors":{"size":128,"distance":"Cosine"},"optimizers_config":{"indexing_threshold":1000},"hnsw_config":{"full_scan_threshold":10}}`, nil)
 	c.load("c", 10_000, 128, func(i int) string {
@@ -133,6 +136,7 @@ func TestFewMatches(t *testing.T) {
 
 // TestQuantized (§5.4): codes lead the way, the stored vectors decide, unless the user does not want that.
 func TestQuantized(t *testing.T) {
+	t.Parallel()
 	c, _ := start(t)
 	for _, distance := range []string{"Dot", "Cosine", "Euclid", "Manhattan"} {
 		c.do("PUT", "/collections/"+distance, fmt.Sprintf(`{"vectors":{"size":32,"distance":%q},"optimizers_config":{"indexing_threshold":100,"default_segment_number":1},
@@ -189,6 +193,7 @@ func TestQuantized(t *testing.T) {
 
 // TestThreshold: the border itself is out, whatever the distance, and a threshold never changes what is better than it.
 func TestThreshold(t *testing.T) {
+	t.Parallel()
 	c, _ := start(t)
 	for _, distance := range []string{"Dot", "Cosine", "Euclid", "Manhattan"} {
 		c.do("PUT", "/collections/"+distance, fmt.Sprintf(`{"vectors":{"size":8,"distance":%q},"optimizers_config":{"indexing_threshold":20},"hnsw_config":{"full_scan_threshold":10}}`, distance), nil)
@@ -213,6 +218,7 @@ func TestThreshold(t *testing.T) {
 
 // TestTies: equal scores come by ascending id, over segments and shards, and pages of them fit together.
 func TestTies(t *testing.T) {
+	t.Parallel()
 	c, _ := start(t)
 	c.do("PUT", "/collections/c", `{"vectors":{"size":2,"distance":"Euclid"},"shard_number":3,"optimizers_config":{"default_segment_number":4}}`, nil)
 	rng := rand.New(rand.NewPCG(*seed, 4))
@@ -243,6 +249,7 @@ func TestTies(t *testing.T) {
 
 // TestPatience: a read that takes too long ends with its time, or with its client, and leaves nothing running.
 func TestPatience(t *testing.T) {
+	t.Parallel()
 	c, server := start(t)
 	c.do("PUT", "/collections/c", `{"vectors":{"size":64,"distance":"Manhattan"}}`, nil)
 	c.load("c", 6000, 64, func(i int) string {

@@ -33,6 +33,7 @@ type saga struct {
 const lot = "/collections/lot/points"
 
 func TestRandom(t *testing.T) {
+	t.Parallel()
 	t.Logf("-seed %d", *seed)
 	c, server := start(t)
 	s := &saga{c, generator{rand.New(rand.NewPCG(*seed, 0))}, map[any]*model{}, map[string]string{}, nil}

@@ -22,6 +22,7 @@ func TestRecallUnderUpdates(t *testing.T) {
 	if testing.Short() {
 		t.Skip("long")
 	}
+	t.Parallel()
 	const dim, k, queries = 32, 10, 40
 	n := *recallPoints
 	t.Logf("-seed %d", *seed)

@@ -162,6 +162,7 @@ func (r *ranking) load(c client, extra string) {
 }
 
 func TestScores(t *testing.T) {
+	t.Parallel()
 	c, server := start(t)
 	all := rankings()
 	for i := range all {
@@ -186,6 +187,7 @@ func TestScores(t *testing.T) {
 
 // TestReadBack: what is stored of a vector (E1.3, E1.4) and of a payload.
 func TestReadBack(t *testing.T) {
+	t.Parallel()
 	c, server := start(t)
 	type stored struct{ config, vector, want string }
 	config := func(size int, distance, rest string) string {
