@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"runtime"
 	"slices"
 	"time"
 
@@ -17,9 +19,11 @@ type build struct {
 	job   job
 	uuid  string // of the segment that results
 	parts []segment.Part
-	from  []BuildSource
-	begun time.Time
-	task  *task.Task
+	// threads are taken from the budget; 0 for work that is light and must not wait for others.
+	threads int
+	from    []BuildSource
+	begun   time.Time
+	task    *task.Task
 }
 
 // startBuilds starts what the planner says, as tasks. Each has its sources for itself until it ends.
@@ -43,28 +47,36 @@ func (k *keeper) startBuilds() {
 		k.wakeIn(quiet)
 	}
 	k.mu.Unlock()
+	limit := largestThreads(s.config.Load())
 	for _, j := range k.plan(k.candidates(), hot) {
-		if j.always || !onlyOwed && k.room() {
-			k.begin(j)
+		switch {
+		case j.always:
+			k.begin(j, 0)
+		case onlyOwed || off != nil && k.running() >= int(*off):
+		default:
+			// While there is no thread for a build it is not begun: segments come and go, and the plan becomes a better one.
+			if threads := s.opts.Budget.take(k, limit); threads > 0 {
+				k.begin(j, threads)
+			}
 		}
 	}
 }
 
-// room says whether another build may begin. Those for which there is no permit are not begun: while they wait, segments
-// come and go, and the plan becomes a better one.
-func (k *keeper) room() bool {
-	most := k.s.opts.Budget.permits
-	if n := k.s.config.Load().Optimizer.MaxOptimizationThreads; n != nil {
-		most = int(min(*n, 1<<10))
-	}
+// largestThreads is how many threads one build may use.
+func largestThreads(c *sextant.CollectionConfig) int {
+	return indexingThreads(c.HNSW.MaxIndexingThreads, runtime.GOMAXPROCS(0))
+}
+
+// running counts the builds that use threads of the budget.
+func (k *keeper) running() (n int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, b := range k.builds {
-		if !b.job.always {
-			most--
+		if b.threads > 0 {
+			n++
 		}
 	}
-	return most > 0
+	return n
 }
 
 // young returns the segments that came a short while ago; the caller holds mu.
@@ -105,17 +117,24 @@ func (k *keeper) plan(list []candidate, hot bool) []job {
 	})
 }
 
-// begin starts one job.
-func (k *keeper) begin(j job) {
+// begin starts one job with threads that were taken for it.
+func (k *keeper) begin(j job, threads int) {
+	if !k.tryBegin(j, threads) && threads > 0 {
+		k.s.opts.Budget.give(threads)
+	}
+}
+
+// tryBegin fails if the sources are gone since the plan was made, or the shard ends.
+func (k *keeper) tryBegin(j job, threads int) bool {
 	s := k.s
-	b := &build{job: j, uuid: newUUID(), begun: time.Now()}
+	b := &build{job: j, uuid: newUUID(), threads: threads, begun: time.Now()}
 	if j.needs != nil {
 		b.uuid = string(j.sources[0])
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.stopped {
-		return
+		return false
 	}
 	for i, p := range k.durable.parts {
 		if slices.Contains(j.sources, p.ID) {
@@ -129,7 +148,7 @@ func (k *keeper) begin(j job) {
 		for _, p := range b.parts {
 			p.Sealed.Release()
 		}
-		return
+		return false
 	}
 	k.builds = append(k.builds, b)
 	// The key is new: a build of the same segment that has just ended may still be on the board.
@@ -139,6 +158,9 @@ func (k *keeper) begin(j job) {
 			part.Sealed.Release()
 		}
 		k.finish(b, err)
+		if threads > 0 {
+			s.opts.Budget.give(threads)
+		}
 		return err
 	})
 	if errors.Is(b.task.Err(), task.ErrClosed) { // it was not started: the process ends
@@ -146,7 +168,9 @@ func (k *keeper) begin(j job) {
 			part.Sealed.Release()
 		}
 		k.builds = slices.DeleteFunc(k.builds, func(other *build) bool { return other == b })
+		return false
 	}
+	return true
 }
 
 // finish notes how a build ended.
@@ -190,14 +214,6 @@ func (k *keeper) cancelBuilds() {
 
 // build does one job.
 func (s *Shard) build(ctx context.Context, b *build, p *task.Progress) error {
-	for _, step := range []string{"wait_cpu_permit", "copy_data"} {
-		p.Child(step)
-	}
-	p.Stage("wait_cpu_permit")
-	if err := s.opts.Budget.take(ctx); err != nil {
-		return err
-	}
-	defer s.opts.Budget.give()
 	if err := s.roomFor(b); err != nil {
 		return err
 	}
@@ -205,6 +221,18 @@ func (s *Shard) build(ctx context.Context, b *build, p *task.Progress) error {
 		return s.derive(ctx, b, p)
 	}
 	return s.merge(ctx, b, p)
+}
+
+// tuningFor returns the settings with the threads that a build may use.
+func (s *Shard) tuningFor(b *build) segment.Tuning {
+	t := *s.tuning.Load()
+	t.Default.HNSW.MaxIndexingThreads = uint64(max(1, b.threads))
+	t.Vectors = maps.Clone(t.Vectors)
+	for name, v := range t.Vectors {
+		v.HNSW.MaxIndexingThreads = t.Default.HNSW.MaxIndexingThreads
+		t.Vectors[name] = v
+	}
+	return t
 }
 
 // roomFor refuses a build whose output could fill the disk.
@@ -226,7 +254,7 @@ func (s *Shard) merge(ctx context.Context, b *build, p *task.Progress) error {
 	}
 	schema := v.Schema()
 	v.Release()
-	meta, remap, err := segment.BuildSegment(ctx, s.fs, s.dir, b.uuid, b.parts, schema, *s.tuning.Load(), p)
+	meta, remap, err := segment.BuildSegment(ctx, s.fs, s.dir, b.uuid, b.parts, schema, s.tuningFor(b), p)
 	if err != nil {
 		s.leftovers(b.uuid)
 		return fmt.Errorf("%s: %w", b.job.name, err)
@@ -299,7 +327,7 @@ func (s *Shard) derive(ctx context.Context, b *build, p *task.Progress) error {
 		}
 	}
 	for _, need := range b.job.needs {
-		ref, err := segment.BuildDerived(ctx, sealed, need, *s.tuning.Load(), p)
+		ref, err := segment.BuildDerived(ctx, sealed, need, s.tuningFor(b), p)
 		if err != nil {
 			drop()
 			return fmt.Errorf("%s %s: %w", b.job.name, need.Kind, err)
