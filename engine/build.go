@@ -48,7 +48,14 @@ func (k *keeper) startBuilds() {
 	}
 	k.mu.Unlock()
 	limit := largestThreads(s.config.Load())
-	for _, j := range k.plan(k.candidates(), hot) {
+	list := k.candidates()
+	for _, c := range list {
+		// Planned work does not touch a segment with a build; what the schema owes does not wait for a graph.
+		if needs := owed(c.needs); c.busy && !c.light && len(needs) > 0 {
+			k.begin(job{name: indexBuild, sources: []segment.SegmentID{c.id}, needs: needs, always: true}, 0)
+		}
+	}
+	for _, j := range k.plan(list, hot) {
 		switch {
 		case j.always:
 			k.begin(j, 0)
@@ -345,16 +352,9 @@ func (s *Shard) attach(sealed *segment.Sealed, refs []segment.FileRef) error {
 	k := &s.keeper
 	k.edit.Lock()
 	defer k.edit.Unlock()
-	replaced, err := sealed.Attach(refs...)
-	if err != nil {
+	if _, err := sealed.Attach(refs...); err != nil {
 		return err
 	}
-	v := s.views.Get()
-	if v == nil {
-		return errClosed
-	}
-	replaced = append(replaced, sealed.Detach(v.Schema(), *s.tuning.Load())...)
-	v.Release()
 	old := k.current()
 	if old.entry(sealed.ID()) == nil {
 		return nil // it was replaced meanwhile and goes with its last reader
@@ -369,10 +369,7 @@ func (s *Shard) attach(sealed *segment.Sealed, refs []segment.FileRef) error {
 	for _, p := range next.parts {
 		p.Sealed.Acquire()
 	}
-	k.publish(s, next)
-	for _, ref := range replaced {
-		s.removeFile(ref.Name)
-	}
+	k.publish(s, next) // removes the files that the new ones replace
 	return nil
 }
 
@@ -382,12 +379,9 @@ func (k *keeper) awaitField(ctx context.Context, key string) error {
 		k.mu.Lock()
 		changed := k.changed
 		k.mu.Unlock()
-		missing := false
-		for _, c := range k.candidates() {
-			missing = missing || c.busy || slices.ContainsFunc(c.needs, func(n segment.Need) bool {
-				return n.Kind == segment.FieldFile && n.Of == key
-			})
-		}
+		missing := slices.ContainsFunc(k.candidates(), func(c candidate) bool {
+			return slices.ContainsFunc(c.needs, func(n segment.Need) bool { return n.Kind == segment.FieldFile && n.Of == key })
+		})
 		if !missing {
 			return nil
 		}
@@ -413,10 +407,11 @@ func (k *keeper) candidates() []candidate {
 	k.mu.Lock()
 	d := k.durable
 	young := k.young()
-	busy := map[segment.SegmentID]bool{}
+	busy, light := map[segment.SegmentID]bool{}, map[segment.SegmentID]bool{}
 	for _, b := range k.builds {
 		for _, id := range b.job.sources {
 			busy[id] = true
+			light[id] = light[id] || b.threads == 0
 		}
 	}
 	for _, p := range d.parts {
@@ -427,13 +422,12 @@ func (k *keeper) candidates() []candidate {
 	list := make([]candidate, 0, len(d.parts))
 	for i, p := range d.parts {
 		m := &d.man.Segments[i].Meta
-		c := candidate{id: p.ID, rows: m.Rows, dead: p.Tombs.Dead(), bytes: m.Payload, busy: busy[p.ID], young: young[p.ID]}
+		c := candidate{id: p.ID, rows: m.Rows, dead: p.Tombs.Dead(), bytes: m.Payload, busy: busy[p.ID], light: light[p.ID],
+			young: young[p.ID]}
 		for _, vm := range m.Vectors {
 			c.bytes = max(c.bytes, vm.Bytes())
 		}
-		if !c.busy {
-			c.needs = p.Sealed.Needs(schema, *tuning)
-		}
+		c.needs = p.Sealed.Needs(schema, *tuning)
 		for _, n := range c.needs {
 			c.built = c.built || slices.ContainsFunc(m.Files, func(f segment.FileRef) bool {
 				return f.Kind == n.Kind && f.Of == n.Of && f.Seq == n.Seq && f.Config != n.Config

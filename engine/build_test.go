@@ -221,3 +221,39 @@ func TestReadersNeverMissAPoint(t *testing.T) {
 		ok(t, <-done)
 	}
 }
+
+// An index that is waited for does not wait for a graph, and is not lost by a merge; dropped, its files go.
+func TestAFieldDoesNotWaitForAGraph(t *testing.T) {
+	disk := &vfs.Mem{}
+	s := create(t, disk, Options{Config: indexSoon(), Budget: NewBudget(1, 0)})
+	defer s.Close()
+	r := rand.New(rand.NewPCG(1, 3))
+	for from := 0; from < 30_000; from += 10_000 {
+		update(t, s, sextant.Upsert{Points: randomPoints(r, from, 10_000)})
+		_, err := s.Checkpoint(t.Context())
+		ok(t, err)
+	}
+	eventually(t, "a build", func() bool { return len(s.Optimizations().Running) > 0 })
+	key := sextant.MustPath("n")
+	update(t, s, sextant.CreateField{Key: key, Spec: sextant.FieldSpec{Type: sextant.IntegerField, Lookup: true, Range: true}})
+	if n := info(t, s).Fields["n"]; n != 30_000 {
+		t.Errorf("%d points are indexed", n)
+	}
+	if len(s.Optimizations().Running) == 0 {
+		t.Error("the field waited for the graph")
+	}
+	eventually(t, "green", func() bool { return info(t, s).Status == Green })
+	if n := info(t, s).Fields["n"]; n != 30_000 {
+		t.Errorf("%d points are indexed after the builds", n)
+	}
+	update(t, s, sextant.DropField{Key: key})
+	_, err := s.Checkpoint(t.Context())
+	ok(t, err)
+	infos, err := disk.List("/shard/g1")
+	ok(t, err)
+	for _, i := range infos {
+		if strings.Contains(i.Name, "field") {
+			t.Errorf("%s is left", i.Name)
+		}
+	}
+}

@@ -87,6 +87,7 @@ func (s *Shard) checkpoint(ctx context.Context, p *task.Progress) (order.Pos, er
 		return w.state.Replace(out, remap) // takes over the reference to out
 	})
 	k.publish(s, next)
+	k.sealed()
 	s.slog.Debug("checkpoint", "seq", c.at.Seq, "segments", len(next.parts), "entries", c.since.entries)
 	return c.at, errors.Join(err, s.log.Trim(c.at.Seq, k.absentFrom()))
 }
@@ -145,7 +146,7 @@ func (s *Shard) describe(c *cut, out *segment.Sealed) (*durable, error) {
 		if part.Sealed == nil {
 			continue
 		}
-		e, err := s.describeSegment(part, old, uint64(c.at.Seq))
+		e, err := s.describeSegment(part, m.Schema, old, uint64(c.at.Seq))
 		if err != nil {
 			return nil, err
 		}
@@ -160,7 +161,8 @@ func (s *Shard) describe(c *cut, out *segment.Sealed) (*durable, error) {
 }
 
 // describeSegment stores the tombstones of a segment, unless they are those that are stored.
-func (s *Shard) describeSegment(part segment.Part, old *durable, seq uint64) (segmentEntry, error) {
+func (s *Shard) describeSegment(part segment.Part, schema segment.Schema, old *durable, seq uint64) (segmentEntry, error) {
+	part.Sealed.Detach(schema, *s.tuning.Load()) // indexes of fields that are gone
 	e := segmentEntry{Meta: part.Sealed.Meta()}
 	dead := part.Tombs.Dead()
 	if dead == 0 {
@@ -207,6 +209,11 @@ func (k *keeper) publish(s *Shard, next *durable) {
 			s.removeFile(t.Name)
 		}
 		if next.entry(segment.SegmentID(e.UUID)) != nil {
+			for _, f := range e.Files { // derived ones that were replaced or dropped; who reads them has them mapped
+				if !named[f.Name] {
+					s.removeFile(f.Name)
+				}
+			}
 			continue
 		}
 		for _, p := range old.parts {

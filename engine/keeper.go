@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sextantdb/sextant"
@@ -43,6 +44,8 @@ type keeper struct {
 	// edit is held by whoever replaces the manifest, from the moment that decides its content until it is durable and the
 	// state agrees with it. It is held during I/O; neither readers nor the writer ever want it.
 	edit sync.Mutex
+
+	overfull atomic.Bool // heads cannot be sealed and are so large that no update is taken
 
 	mu      sync.Mutex // guards all below; nothing else is locked inside
 	durable *durable
@@ -146,6 +149,9 @@ func (k *keeper) applied() {
 	k.lastUse = time.Now()
 	due := h.sealDue() || !k.asked
 	k.asked = true
+	if k.sealErr != nil && h.since.bytes >= 4*h.limit {
+		k.overfull.Store(true)
+	}
 	if k.timer == nil {
 		k.wakeIn(quiet)
 	}
@@ -154,6 +160,20 @@ func (k *keeper) applied() {
 	}
 	k.mu.Unlock()
 	if other := s.opts.Budget.hold(s, h.bytes); other != nil {
+		other.keeper.sealSoon()
+	}
+}
+
+func (k *keeper) overfullError() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return sextant.Errorf(sextant.Internal, "No updates are taken until what is in memory can be stored: %v", k.sealErr)
+}
+
+// sealed is told after each checkpoint.
+func (k *keeper) sealed() {
+	k.overfull.Store(false)
+	if other := k.s.opts.Budget.hold(k.s, k.s.head().bytes); other != nil && other != k.s {
 		other.keeper.sealSoon()
 	}
 }

@@ -26,6 +26,7 @@ type candidate struct {
 	built bool // a file of one of the needs exists, made with other settings
 	young bool // it came a short while ago, so that others like it may follow soon
 	busy  bool // a build works on it
+	light bool // a build of what is owed does
 }
 
 // live is the size of the rows that a build would copy.

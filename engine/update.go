@@ -20,6 +20,9 @@ func (s *Shard) Update(ctx context.Context, u sextant.Update, wait sextant.Wait)
 	if err := s.usable(); err != nil {
 		return sextant.Receipt{}, err
 	}
+	if s.keeper.overfull.Load() {
+		return sextant.Receipt{}, s.keeper.overfullError()
+	}
 	r, err := s.request(ctx, u)
 	if err != nil {
 		return sextant.Receipt{}, err
