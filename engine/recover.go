@@ -40,6 +40,7 @@ func open(dir string, generation uint64, lock io.Closer, opts Options) (*Shard, 
 		return nil, err
 	}
 	s.keeper.start(s)
+	s.warm()
 	return s, nil
 }
 

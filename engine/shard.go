@@ -21,6 +21,7 @@ import (
 	"io"
 	"log/slog"
 	"path"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,6 +29,7 @@ import (
 	"github.com/sextantdb/sextant"
 	"github.com/sextantdb/sextant/engine/internal/segment"
 	"github.com/sextantdb/sextant/internal/order"
+	"github.com/sextantdb/sextant/internal/task"
 	"github.com/sextantdb/sextant/internal/vfs"
 	"github.com/sextantdb/sextant/internal/wal"
 )
@@ -49,6 +51,7 @@ type Shard struct {
 	keeper keeper
 
 	damaged atomic.Pointer[error] // stored bytes that a read found to be wrong
+	warming *task.Task            // nil: nothing to warm
 
 	life context.Context // ends with Close
 	end  context.CancelFunc
@@ -169,6 +172,9 @@ func (s *Shard) Close() (err error) {
 			cancel()
 		}
 		s.keeper.stop(s.end)
+		if s.warming != nil {
+			<-s.warming.Done()
+		}
 		err = s.release()
 	})
 	return err
@@ -217,6 +223,7 @@ func (s *Shard) Configure(c sextant.CollectionConfig) error {
 	if !configured(c) {
 		return sextant.Errorf(sextant.WrongInput, "the configuration of a shard is not complete")
 	}
+	before := *s.tuning.Load()
 	s.configure(c)
 	o := s.opts
 	o.Config = c
@@ -225,7 +232,9 @@ func (s *Shard) Configure(c sextant.CollectionConfig) error {
 	if err := s.swap(func(w *writer) error { w.state.SetTuning(tuning); return nil }); err != nil {
 		return err
 	}
-	s.keeper.cancelBuilds()
+	if !reflect.DeepEqual(before, tuning) {
+		s.keeper.cancelBuilds() // what they make may not be wanted any more
+	}
 	s.Trigger()
 	return nil
 }
