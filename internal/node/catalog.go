@@ -65,8 +65,15 @@ func (n *Node) CreateCollection(ctx context.Context, a auth.Access, name string,
 	})
 }
 
+// maxShards bounds the shards of a collection: each takes files, memory and time, and a number that is typed wrong would take
+// all of them.
+const maxShards = 1024
+
 // create adds a collection to the topology and opens its shards. The caller holds the change token.
 func (n *Node) create(ctx context.Context, name string, settings sextant.CollectionConfig, fields map[string]sextant.FieldSpec) (*hosted, error) {
+	if got := settings.Params.ShardNumber; got > maxShards {
+		return nil, sextant.Errorf(sextant.BadRequest, "Can't create collection with name %s. It would have %d shards, the limit is %d", name, got, maxShards)
+	}
 	id, err := uuid.NewRandom()
 	if err != nil {
 		return nil, err
