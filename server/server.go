@@ -145,6 +145,7 @@ func unserved(cfg Config) (list []string) {
 	for text, asked := range map[string]bool{
 		"service.grpc_port":            cfg.Service.GRPCPort != nil && *cfg.Service.GRPCPort != *def.Service.GRPCPort,
 		"cluster.enabled":              cfg.Cluster.Enabled,
+		"service.hardware_reporting":   cfg.Service.HardwareReporting,
 		"audit.enabled":                cfg.Audit.Enabled,
 		"inference.address":            cfg.Inference.Address != nil,
 		"storage.quotas.enabled":       cfg.Storage.Quotas.Enabled,
