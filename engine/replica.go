@@ -36,23 +36,28 @@ func (s *Shard) Resolve(ctx context.Context, u sextant.Update) ([]byte, error) {
 	return r.body, nil
 }
 
-// Append makes records durable behind the place after. What stands there of another term is cut first, unless it is
-// committed. A Precondition error says that after is not in the log.
+// Append makes records durable behind the place after, as far as the log does not hold them already. Only where it holds an
+// entry of another term for a seq is it cut, from there on, unless that is committed. A Precondition error says that after
+// is not in the log.
 func (s *Shard) Append(ctx context.Context, after order.Pos, records []wal.Record) error {
 	if err := s.usable(); err != nil {
 		return err
 	}
-	last := s.log.Last()
-	if term, known := s.log.History().TermAt(after.Seq); after.Seq > last.Seq || !known || term != after.Term {
+	last, history := s.log.Last(), s.log.History()
+	if term, known := history.TermAt(after.Seq); after.Seq > last.Seq || !known || term != after.Term {
 		return sextant.Errorf(sextant.Precondition, "the log has no entry %s", after)
 	}
-	if after.Seq < last.Seq {
-		if len(records) > 0 && s.holds(records) {
-			return nil // heard before
+	for len(records) > 0 && records[0].Seq <= last.Seq {
+		if term, known := history.TermAt(records[0].Seq); !known || term != records[0].Term {
+			if err := s.log.Cut(ctx, records[0].Seq-1); err != nil {
+				return fmt.Errorf("append behind %s: %w", after, err)
+			}
+			break
 		}
-		if err := s.log.Cut(ctx, after.Seq); err != nil {
-			return fmt.Errorf("append behind %s: %w", after, err)
-		}
+		records = records[1:] // heard before: by log matching, seq and term tell
+	}
+	if len(records) == 0 {
+		return nil
 	}
 	ticket, err := s.log.Append(ctx, records...)
 	if err == nil {
@@ -62,13 +67,6 @@ func (s *Shard) Append(ctx context.Context, after order.Pos, records []wal.Recor
 		return s.logError(err)
 	}
 	return nil
-}
-
-// holds says whether the log has all of the records already: by log matching seq and term tell.
-func (s *Shard) holds(records []wal.Record) bool {
-	end := records[len(records)-1]
-	term, known := s.log.History().TermAt(end.Seq)
-	return end.Seq <= s.log.Last().Seq && known && term == end.Term
 }
 
 // Apply applies the log up to commit, or its durable end, and returns the seq reached. Errors that users made are no errors
