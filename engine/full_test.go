@@ -23,7 +23,11 @@ func TestAFullDiskRefusesUpdatesAndNothingElse(t *testing.T) {
 	fill := func() {
 		t.Helper()
 		for limit := points + 200_000; points < limit; points += 100 {
-			_, err := s.Update(t.Context(), sextant.Upsert{Points: randomPoints(r, points, 100)}, sextant.Applied)
+			batch := randomPoints(r, points, 100)
+			for i := range batch {
+				batch[i].Payload = []byte(`{"text":"` + strings.Repeat("x", 500) + `"}`)
+			}
+			_, err := s.Update(t.Context(), sextant.Upsert{Points: batch}, sextant.Applied)
 			if err == nil {
 				continue
 			}
@@ -35,7 +39,7 @@ func TestAFullDiskRefusesUpdatesAndNothingElse(t *testing.T) {
 		t.Fatalf("%d points fit", points)
 	}
 	fill()
-	if points < 2_000 {
+	if points < 1_000 {
 		t.Fatalf("only %d points fit", points)
 	}
 	full := func() {
