@@ -13,6 +13,7 @@ import (
 // that points without one may get. Builds that are not needed are not begun where they do not fit.
 type diskGuard struct {
 	free atomic.Uint64 // as of the last reading
+	full atomic.Bool   // the last update was refused; logged once
 
 	mu   sync.Mutex // guards read
 	read time.Time
@@ -31,15 +32,19 @@ func (g *diskGuard) check(s *Shard) error {
 	need := 2 * s.config.Load().WAL.CapacityMB << 20
 	free, err := g.reading(s)
 	if err != nil || free >= need+diskScarce { // a disk that cannot be asked is not full
+		g.full.Store(false)
 		return nil
 	}
 	if free >= need {
 		need += s.owedIndexes()
 	}
 	if free >= need {
+		g.full.Store(false)
 		return nil
 	}
-	s.slog.Error(noSpace, "free", free, "needed", need, "path", s.dir)
+	if !g.full.Swap(true) {
+		s.slog.Error(noSpace, "free", free, "needed", need, "path", s.dir)
+	}
 	return sextant.Errorf(sextant.Internal, noSpace)
 }
 
