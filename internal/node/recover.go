@@ -205,13 +205,20 @@ func (n *Node) restoreCollection(ctx context.Context, name string, open func() i
 		}
 	}
 	c, h := n.find(name)
-	made := false
-	switch {
-	case h == nil:
-		if h, err = n.createFor(ctx, name, body); err != nil {
-			return err
+	made := h == nil
+	if made {
+		h, err = n.createFor(ctx, name, body)
+		if replace && sextant.KindOf(err) == sextant.Exists { // another request was faster
+			c, h = n.find(name)
+			made, err = false, nil
 		}
-		made = true
+	}
+	switch {
+	case err != nil:
+		return err
+	case h == nil:
+		return missing(name)
+	case made:
 	case !replace:
 		return sextant.Errorf(sextant.Exists, "Collection `%s` already exists!", name)
 	default:

@@ -151,6 +151,14 @@ func TestCollectionSnapshotsTravel(t *testing.T) {
 	same(t, content(b, "fromfile"), want)
 	same(t, content(b, "web"), want)
 
+	// Several at once: one makes the collection, the others wait for their turn.
+	var race sync.WaitGroup
+	for range 4 {
+		race.Go(func() { recover("200 true", "race", `{"location":"`+url+`"}`) })
+	}
+	race.Wait()
+	same(t, content(b, "race"), want)
+
 	// Another collection than the snapshot's.
 	b.expect("200 true", "PUT", "/collections/unlike", `{"vectors":{"size":3,"distance":"Dot"}}`)
 	recover("400 Wrong input: Snapshot is not compatible with existing collection: …", "unlike", `{"location":"`+url+`"}`)
