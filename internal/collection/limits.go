@@ -19,13 +19,18 @@ type limits struct {
 	writes      map[topology.ShardID]*bucket
 	usage       usage
 	measured    time.Time
+	asked       int // how often usage was good enough since then
 }
 
 // usage is what a collection holds, as of a moment ago.
 type usage struct{ points, vectorBytes, payloadBytes uint64 }
 
-// usageAge is how old a usage may be before it is measured again.
-const usageAge = 200 * time.Millisecond
+// A usage is measured again when it is older than usageAge, or was asked for usageUses times: whoever writes fast shall be
+// stopped not long after the limit, too.
+const (
+	usageAge  = 200 * time.Millisecond
+	usageUses = 8
+)
 
 // bucket is a token bucket that begins full.
 type bucket struct {
@@ -102,7 +107,8 @@ func (l *limits) take(write bool, now time.Time, costs map[topology.ShardID]int)
 func (c *Collection) used(v *View) usage {
 	l := &c.limits
 	l.mu.Lock()
-	fresh, u := time.Since(l.measured) < usageAge, l.usage
+	l.asked++
+	fresh, u := l.asked <= usageUses && time.Since(l.measured) < usageAge, l.usage
 	l.mu.Unlock()
 	if fresh {
 		return u
@@ -115,7 +121,7 @@ func (c *Collection) used(v *View) usage {
 		u.payloadBytes += info.PayloadBytes
 	}
 	l.mu.Lock()
-	l.usage, l.measured = u, time.Now()
+	l.usage, l.measured, l.asked = u, time.Now(), 0
 	l.mu.Unlock()
 	return u
 }

@@ -69,17 +69,25 @@ func health(s engine.Status) collection.Health {
 
 func segmentInfo(g engine.SegmentInfo) collection.SegmentInfo {
 	one := collection.SegmentInfo{UUID: g.UUID, Type: "plain", Appendable: g.Head, Points: g.Points, DeletedPoints: g.Deleted,
-		PayloadBytes: g.PayloadBytes, RAMBytes: g.RAMBytes, DiskBytes: g.DiskBytes, VectorData: map[string]collection.SegmentVectors{}}
+		PayloadBytes: share(g.PayloadBytes, g.Points, g.Deleted), RAMBytes: g.RAMBytes, DiskBytes: g.DiskBytes, VectorData: map[string]collection.SegmentVectors{}}
 	if g.Indexed {
 		one.Type = "indexed"
 	}
 	for name, v := range g.Vectors {
 		one.Vectors += v.Live
 		one.IndexedVectors += v.Indexed
-		one.VectorBytes += v.Bytes
+		one.VectorBytes += share(v.Bytes, v.Live, v.Deleted)
 		one.VectorData[name] = collection.SegmentVectors{Vectors: v.Live, Indexed: v.Indexed, Deleted: v.Deleted}
 	}
 	return one
+}
+
+// share is the part of a size that falls to what is alive. It is what users have stored: limits and reports of sizes go by it.
+func share(bytes, live, dead uint64) uint64 {
+	if dead == 0 {
+		return bytes
+	}
+	return uint64(float64(bytes) * float64(live) / float64(live+dead))
 }
 
 func (s *engineShard) Optimizations() collection.Optimizations {
