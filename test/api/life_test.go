@@ -2,6 +2,8 @@ package api
 
 import (
 	"fmt"
+	"io"
+	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -51,6 +53,30 @@ func TestStopAndStartUnderLoad(t *testing.T) {
 	poll(t, "green after the start", func() bool {
 		return strings.Contains(c.expect("200 …", "GET", "/collections/book", ""), `"status":"green"`)
 	})
+}
+
+// Clients that hang in the middle of their requests do not hold up a stop.
+func TestStopWithHangingClients(t *testing.T) {
+	server := process.Start(t, process.Options{})
+	of(t, server).expect("200 true", "PUT", "/collections/c", `{"vectors":{"size":2,"distance":"Dot"}}`)
+	for _, begun := range []string{
+		"",
+		"GET / HTTP/1.1\r\nHost:",
+		"PUT /collections/c/points HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{\"points\":",
+		"POST /collections/c/snapshots/upload HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=q\r\nContent-Length: 1000\r\n\r\n" +
+			"--q\r\nContent-Disposition: form-data; name=\"snapshot\"; filename=\"x\"\r\n\r\nabc",
+	} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(server.URL, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := io.WriteString(conn, begun); err != nil {
+			t.Fatal(err)
+		}
+	}
+	of(t, server).expect("200 …", "GET", "/collections/c", "") // by now they are seen
+	server.Stop(t, process5s)
 }
 
 // The number of an operation goes on rising over a restart, and a killed server starts as a stopped one does.
