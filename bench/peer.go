@@ -21,6 +21,7 @@ type peer struct {
 	out     *bufio.Reader
 	dir     string
 	seconds float64
+	cpu     float64 // seconds of processor time of the build
 	bytes   int
 }
 
@@ -74,7 +75,7 @@ func startPeer(o options, w *workload) (*peer, error) {
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
-	if _, err = fmt.Fscanf(p.out, "built %f %d\n", &p.seconds, &p.bytes); err != nil {
+	if _, err = fmt.Fscanf(p.out, "built %f %f %d\n", &p.seconds, &p.cpu, &p.bytes); err != nil {
 		p.stop()
 		return nil, err
 	}
