@@ -55,7 +55,13 @@ func (k *keeper) startBuilds() {
 			k.begin(job{name: indexBuild, sources: []segment.SegmentID{c.id}, needs: needs, always: true}, 0)
 		}
 	}
-	for _, j := range k.plan(list, hot) {
+	jobs := k.plan(list, hot)
+	if len(jobs) == 0 && !hot && !slices.ContainsFunc(list, func(c candidate) bool { return c.busy }) {
+		k.mu.Lock()
+		k.buildErr = nil // what failed is not wanted any more, or was done nevertheless
+		k.mu.Unlock()
+	}
+	for _, j := range jobs {
 		switch {
 		case j.always:
 			k.begin(j, 0)

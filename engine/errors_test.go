@@ -60,7 +60,7 @@ func (f *glitch) heal() {
 // glitches is a saga in whose first life the disk fails at the k-th call, or from there on for a while.
 func glitches(t *testing.T, seed uint64, k int) (more bool) {
 	g := newSaga(t, seed)
-	f := &glitch{k: k, n: []int{1, 1, 4, 30}[seed%4], ops: vfs.OpChanges, err: syscall.EIO, r: newWorkload(seed, k).Rand}
+	f := &glitch{k: k, n: []int{1, 1, 4, 30}[seed%4], ops: vfs.OpChanges, err: syscall.EIO, r: newWorkload(seed<<32+uint64(k), 1).Rand}
 	if seed%2 == 0 {
 		f.err = syscall.ENOSPC
 	}
@@ -75,7 +75,7 @@ func glitches(t *testing.T, seed uint64, k int) (more bool) {
 			f.heal()
 			g.recovered(s, f)
 		}
-		g.Rand = newWorkload(seed, k).Rand
+		g.Rand = newWorkload(seed<<32+uint64(k), 1).Rand
 		g.end(s)
 	} else if !f.struck {
 		t.Fatalf("open: %v", err)
@@ -145,5 +145,5 @@ func (g *saga) recovered(s *engine.Shard, f *glitch) {
 // Whatever call to the disk fails, and for however long: reads go on, nothing that was answered is lost, and with the disk
 // the shard becomes sound.
 func TestErrorAtEveryCall(t *testing.T) {
-	faults(t, 12, 25, glitches)
+	faults(t, 12, 40, glitches)
 }

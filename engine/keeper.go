@@ -60,14 +60,16 @@ type keeper struct {
 	sealNow  bool // somebody wants the head sealed whatever its size
 	sealErr  error
 	buildErr error
-	failedAt time.Time
-	opened   time.Time
-	lastUse  time.Time                       // when entries were applied last
-	asked    bool                            // updates or triggers came since the shard was opened
-	absent   order.Seq                       // the first entry that a replica which is away lacks
-	builds   []*build                        // running
-	born     map[segment.SegmentID]time.Time // when the planner first saw a segment
-	past     []Build                         // the last that ended, oldest first
+
+	sealFailedAt, failedAt time.Time // of sealErr and of buildErr
+
+	opened  time.Time
+	lastUse time.Time                       // when entries were applied last
+	asked   bool                            // updates or triggers came since the shard was opened
+	absent  order.Seq                       // the first entry that a replica which is away lacks
+	builds  []*build                        // running
+	born    map[segment.SegmentID]time.Time // when the planner first saw a segment
+	past    []Build                         // the last that ended, oldest first
 }
 
 const (
@@ -255,6 +257,12 @@ func (k *keeper) sealIfDue() {
 		if due = calm >= quiet || time.Since(h.since.begun) >= patience; !due {
 			k.wakeIn(quiet - calm)
 		}
+	} else if !due {
+		k.sealErr = nil // somebody else has sealed it
+	}
+	if pause := retryAfter - time.Since(k.sealFailedAt); due && k.sealErr != nil && pause > 0 {
+		due = false
+		k.wakeIn(pause)
 	}
 	k.mu.Unlock()
 	if !due {
@@ -270,8 +278,7 @@ func (k *keeper) sealIfDue() {
 	k.sealErr = err
 	if err != nil {
 		s.slog.Error("the head cannot be sealed; its entries stay in the log", "err", err)
-		k.again = false // not at once
-		k.wakeIn(retryAfter)
+		k.sealFailedAt = time.Now()
 	}
 }
 

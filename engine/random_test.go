@@ -77,6 +77,7 @@ type player struct {
 	model *model
 	kept  []kept
 	trace []string
+	built map[string]bool // optimizers that have done something in any game
 }
 
 // kept is a snapshot with what is in it.
@@ -147,6 +148,9 @@ func (p *player) compare() {
 
 func (p *player) reopen() {
 	before := p.shard.Stands()
+	for _, b := range p.shard.Optimizations().Completed {
+		p.built[b.Optimizer] = p.built[b.Optimizer] || b.State == "done"
+	}
 	if p.IntN(2) == 0 {
 		p.note("close")
 		p.must(p.shard.Close())
@@ -244,8 +248,9 @@ func (p *player) step() {
 
 // A shard holds and answers what a naive map holds and answers, whatever happens to it in between.
 func TestAShardEqualsAModel(t *testing.T) {
+	built := map[string]bool{}
 	eachSeed(t, 30, func(t *testing.T, seed uint64) {
-		p := &player{T: t, workload: newWorkload(seed, 20+int(seed%5)*25), disk: &vfs.Mem{}, model: newModel(startSchema())}
+		p := &player{T: t, workload: newWorkload(seed, 20+int(seed%5)*25), disk: &vfs.Mem{}, model: newModel(startSchema()), built: built}
 		var err error
 		p.shard, err = engine.Create(shardDir, startSchema(), p.options())
 		p.must(err)
@@ -257,4 +262,9 @@ func TestAShardEqualsAModel(t *testing.T) {
 		p.reopen()
 		p.must(p.shard.Close())
 	})
+	for _, optimizer := range []string{"merge", "indexing", "vacuum", "config mismatch"} {
+		if !built[optimizer] && *seedFlag == 0 && !t.Failed() {
+			t.Errorf("no game had a build by %s", optimizer)
+		}
+	}
 }

@@ -126,7 +126,7 @@ func TestAPointIsFoundOnceWhateverMovesIt(t *testing.T) {
 			})
 		}
 		field := sextant.MustPath("tag")
-		for end := time.Now().Add(1500 * time.Millisecond); time.Now().Before(end) && !t.Failed(); {
+		for end := time.Now().Add(time.Second); time.Now().Before(end) && !t.Failed(); {
 			switch g.IntN(25) {
 			case 0:
 				_, err := s.Checkpoint(context.Background())

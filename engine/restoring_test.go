@@ -31,7 +31,7 @@ func restores(t *testing.T, seed uint64, k int) (more bool) {
 	before := g.base.clone()
 	after.seq = max(after.seq, before.seq)
 
-	d := &doom{disk: g.disk, r: newWorkload(seed, k).Rand, power: (seed+uint64(k))%2 == 0, k: k}
+	d := &doom{disk: g.disk, r: newWorkload(seed<<32+uint64(k), 1).Rand, power: (seed+uint64(k))%2 == 0, k: k}
 	err = engine.Restore(context.Background(), shardDir, &archive, engine.Options{FS: &trap{g.disk, d.on}})
 	more = d.gone.Load()
 	if !more {
@@ -46,7 +46,7 @@ func restores(t *testing.T, seed uint64, k int) (more bool) {
 		before = after
 	}
 	g.disk = d.next
-	g.Rand = newWorkload(seed, k).Rand
+	g.Rand = newWorkload(seed<<32+uint64(k), 1).Rand
 	g.found(g.opening(1+g.IntN(12)), before, after)
 	g.use(g.shard, 1, 10, never)
 	g.must(g.shard.Close())

@@ -31,7 +31,11 @@ type saga struct {
 }
 
 func newSaga(t *testing.T, seed uint64) *saga {
-	return &saga{T: t, workload: newWorkload(seed, 30), disk: &vfs.Mem{}, base: newModel(startSchema()), told: map[uint64]sextant.Update{}}
+	g := &saga{T: t, workload: newWorkload(seed, 30), disk: &vfs.Mem{}, base: newModel(startSchema()), told: map[uint64]sextant.Update{}}
+	if seed%6 == 3 {
+		g.pad = 150 << 10 // several files of log
+	}
+	return g
 }
 
 // start opens the shard, or makes it if that has not happened yet.
@@ -78,14 +82,21 @@ func (g *saga) must(err error) {
 	}
 }
 
-// settle opens the shard on a sound disk and finds out which of the updates without an answer it has: everything that was
-// answered must be there, in its place, and nothing that nobody sent.
+// settle opens the shard on a sound disk and takes stock.
 func (g *saga) settle() *engine.Shard {
 	g.Helper()
 	s, err := g.start(g.disk)
 	if err != nil {
 		g.Fatalf("open: %v", err)
 	}
+	g.takeStock(s)
+	return s
+}
+
+// takeStock finds out which of the updates without an answer a shard has that was just opened: everything that was answered
+// must be there, in its place, and nothing that nobody sent. What is there has been seen, and must stay.
+func (g *saga) takeStock(s *engine.Shard) {
+	g.Helper()
 	at := s.Stands()
 	last := uint64(at.Last.Seq)
 	if at.Applied != at.Last || at.Commit != at.Last.Seq {
@@ -101,12 +112,14 @@ func (g *saga) settle() *engine.Shard {
 		g.Fatalf("at seq %d, opened at %d, told %v, %d open: %v", last, g.base.seq, slices.Sorted(maps.Keys(g.told)), len(g.open), why)
 	}
 	g.base, g.told, g.open = found, map[uint64]sextant.Update{}, nil
-	return s
 }
 
 // explain follows the entries up to last and compares. Where no answer tells what an entry is, it is one of those without
 // an answer; which, the content must tell.
 func (g *saga) explain(s *engine.Shard, m *model, last uint64, open []sextant.Update) (*model, error) {
+	if m.seq > last {
+		return nil, fmt.Errorf("entries behind %d were seen and are gone", last)
+	}
 	for m.seq < last {
 		if u, ok := g.told[m.seq+1]; ok {
 			_ = m.apply(m.seq+1, u)
@@ -147,6 +160,7 @@ func (g *saga) use(s *engine.Shard, writers, steps int, stop func() bool) {
 	var all sync.WaitGroup
 	for i := range writers {
 		w := newWorkload(g.Uint64(), g.ids)
+		w.pad = g.pad
 		all.Go(func() {
 			for range steps {
 				if stop() {
