@@ -36,7 +36,7 @@ func buildTable(s *ours, other *peer) error {
 	return nil
 }
 
-var beams = []int{16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768}
+var beams = []int{10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768}
 
 // speedTable lets the contestants take turns at every beam width.
 func speedTable(ctx context.Context, o options, s *ours, other *peer) error {

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command hnswbench compares our graph with hnswlib on the same vectors, in turns, one search thread. Queries are counted per
 // second of CPU time, so that other programs on the machine disturb the numbers less.
 //
