@@ -81,7 +81,7 @@ func crashes(t *testing.T, seed uint64, k int) (struck bool) {
 	g := newSaga(t, seed)
 	writers, power := 1+int(seed%3), seed%4 < 2
 	struck = g.life(k, writers, 40, power)
-	g.Rand = newWorkload(seed<<32+uint64(k), 1).Rand // up to here all ks see one story
+	g.Rand = newWorkload(seed<<32+uint64(k), 1).Rand            // up to here all ks see one story
 	g.life(1+g.IntN(15), writers, 10, !power || g.IntN(2) == 0) // what was seen then must not hang on the power
 	g.must(g.settle().Close())
 	g.life(1+g.IntN(200), writers, 20, g.IntN(2) == 0)
