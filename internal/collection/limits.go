@@ -2,6 +2,7 @@ package collection
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"strconv"
 	"sync"
@@ -91,10 +92,9 @@ func (l *limits) take(write bool, now time.Time, costs map[topology.ShardID]int)
 		}
 		if missing := float64(cost) - b.tokens; missing > 1e-9 {
 			wait := math.Ceil(missing / perSecond)
-			err := sextant.Errorf(sextant.RateLimited, "%s rate limit exceeded: Operation requires %d tokens but only %.1f were available. Retry after %.0fs",
-				word, cost, math.Floor(b.tokens*10)/10, wait).(*sextant.Error)
-			err.RetryAfter = time.Duration(wait) * time.Second
-			return err
+			text := fmt.Sprintf("%s rate limit exceeded: Operation requires %d tokens but only %.1f were available. Retry after %.0fs",
+				word, cost, math.Floor(b.tokens*10)/10, wait)
+			return &sextant.Error{Kind: sextant.RateLimited, Text: text, RetryAfter: time.Duration(wait) * time.Second}
 		}
 	}
 	for shard, cost := range costs {

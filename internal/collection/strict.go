@@ -1,6 +1,7 @@
 package collection
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,11 +25,11 @@ func (v *View) strict() (strict, bool) {
 
 // refuse makes the error of strict mode: what was wrong, and what to do instead.
 func refuse(help, format string, args ...any) error {
-	err := sextant.Errorf(sextant.BadRequest, format, args...).(*sextant.Error)
+	text := fmt.Sprintf(format, args...)
 	if help != "" {
-		err.Text += ". Help: " + help
+		text += ". Help: " + help
 	}
-	return err
+	return &sextant.Error{Kind: sextant.BadRequest, Text: text}
 }
 
 // atMost is the rule of all plain limits.

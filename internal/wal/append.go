@@ -2,6 +2,7 @@ package wal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -266,7 +267,8 @@ func (l *Log) roll() error {
 // takeBack forgets, after a failed write, everything that is not durable: in memory, and in the file, where part of it
 // may stand. It returns an error if the log cannot go on.
 func (l *Log) takeBack(why error) error {
-	if _, failed := why.(*syncError); failed {
+	var unsure *syncError
+	if errors.As(why, &unsure) {
 		return why
 	}
 	l.mu.Lock()

@@ -59,7 +59,7 @@ func TestRandom(t *testing.T) {
 			t.Fatalf("last updates:\n%s", strings.Join(s.trail, "\n"))
 		}
 	}
-	server = restart(&s.client, server)
+	restart(&s.client, server)
 	s.compare("at the end")
 }
 
@@ -145,7 +145,7 @@ func (s *saga) matching(f object) (list []*model) {
 	return list
 }
 
-func clone[T any](v T) T { return parse(text(v)).(any).(T) }
+func clone[T any](v T) T { return parse(text(v)).(T) }
 
 func (s *saga) update() {
 	body := object{}
