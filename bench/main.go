@@ -35,7 +35,7 @@ type options struct {
 func main() {
 	var o options
 	var quick bool
-	flag.StringVar(&o.data, "data", "words,fashion", "data sets, separated by commas")
+	flag.StringVar(&o.data, "data", "words,fashion", "data sets, separated by commas; empty: the server part only")
 	flag.IntVar(&o.n, "n", 0, "vectors to index; 0 means all")
 	flag.IntVar(&o.m, "m", 16, "links per vertex")
 	flag.IntVar(&o.construct, "efc", 200, "beam width of the build")
@@ -62,6 +62,8 @@ func run(ctx context.Context, o options) error {
 		var err error
 		distance := sextant.Cosine
 		switch name {
+		case "":
+			continue
 		case "words":
 			set, err = dataset.Words()
 		case "fashion":
