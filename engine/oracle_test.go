@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/sextantdb/sextant/internal/vfs"
 )
@@ -123,4 +124,23 @@ func faults(t *testing.T, seeds uint64, step int, run func(t *testing.T, seed ui
 // answered is there when the shard is opened again, everything else is there whole or not at all.
 func TestCrashAtEveryCall(t *testing.T) {
 	faults(t, 6, 15, crashes)
+}
+
+// Close may come while the shard is used and built: what was answered is there afterwards, what came too late was refused.
+func TestCloseWhileInUse(t *testing.T) {
+	eachSeed(t, 10, func(t *testing.T, seed uint64) {
+		g := newSaga(t, seed)
+		for range 3 {
+			s := g.settle()
+			used := make(chan struct{})
+			go func() {
+				defer close(used)
+				g.use(s, 3, 40, func() bool { return false })
+			}()
+			time.Sleep(time.Duration(seed) * 300 * time.Millisecond)
+			g.must(s.Close())
+			<-used
+		}
+		g.must(g.settle().Close())
+	})
 }
