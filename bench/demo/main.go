@@ -172,14 +172,17 @@ func (d *demo) load(ctx context.Context) error {
 		}
 	}
 	begin := time.Now()
+	var shown time.Time
 	const batch = 1000
 	for first := 0; first < d.words.Len() && ctx.Err() == nil; first += batch {
 		last := min(first+batch, d.words.Len())
 		if err := d.call("PUT", "/collections/"+collection+"/points", d.points(first, last), nil); err != nil {
 			return err
 		}
-		took := time.Since(begin).Seconds()
-		fmt.Printf("\rloading %6d of %d words, %.0f per second ", last, d.words.Len(), float64(last)/took)
+		if time.Since(shown) > 200*time.Millisecond || last == d.words.Len() {
+			shown = time.Now()
+			fmt.Printf("\rloading %6d of %d words, %.0f per second ", last, d.words.Len(), float64(last)/time.Since(begin).Seconds())
+		}
 	}
 	fmt.Print("\nindexing ")
 	for ctx.Err() == nil {
