@@ -93,10 +93,10 @@ func (p *modelPoint) differs(rec *sextant.Record) error {
 
 func sameVector(a, b sextant.Vector) bool {
 	return a.Kind == b.Kind && a.Rows == b.Rows && slices.Equal(a.Indices, b.Indices) &&
-		slices.EqualFunc(a.Values, b.Values, func(x, y float32) bool { return near(float64(x), float64(y)) })
+		slices.EqualFunc(a.Values, b.Values, func(x, y float32) bool { return alike(float64(x), float64(y)) })
 }
 
-func near(x, y float64) bool { return math.Abs(x-y) <= 1e-4*max(1, math.Abs(x), math.Abs(y)) }
+func alike(x, y float64) bool { return math.Abs(x-y) <= 1e-4*max(1, math.Abs(x), math.Abs(y)) }
 
 // answers says how random reads of a shard differ from the model's: filtered and paged scrolls, retrieval, counts, orders
 // and searches.
@@ -124,6 +124,9 @@ func answers(s *engine.Shard, m *model, w *workload) error {
 		if err := m.searched(s, w, name); err != nil {
 			return fmt.Errorf("search in %q: %w", name, err)
 		}
+	}
+	if err := m.counted(s); err != nil {
+		return fmt.Errorf("info: %w", err)
 	}
 	for _, key := range []string{"n", "f"} {
 		if _, ok := m.schema.Fields[key]; ok {
@@ -190,13 +193,23 @@ func (m *model) retrieved(s *engine.Shard, w *workload) error {
 func (m *model) searched(s *engine.Shard, w *workload, name string) error {
 	spec := m.schema.Vectors[name]
 	q := w.vector(spec)
+	near := sextant.VectorInput{Vector: &q}
 	var f *sextant.Filter
 	if w.IntN(2) == 0 {
 		f = w.filter(m.schema)
 	}
+	if id := w.id(); w.IntN(4) == 0 && m.points[id] != nil {
+		v, ok := m.points[id].vectors[name]
+		if ok {
+			q, near = v, sextant.VectorInput{ID: &id}
+		}
+	}
 	scores := map[sextant.PointID]float64{}
 	var want []float64
 	for _, id := range m.matching(f) {
+		if near.ID != nil && *near.ID == id {
+			continue
+		}
 		if v, ok := m.points[id].vectors[name]; ok {
 			if x, ok := score(spec, q, v); ok {
 				scores[id] = x
@@ -209,7 +222,12 @@ func (m *model) searched(s *engine.Shard, w *workload, name string) error {
 		sign = -1
 	}
 	slices.SortFunc(want, func(a, b float64) int { return cmp.Compare(sign*b, sign*a) })
-	query := sextant.Query{Nearest: &sextant.VectorInput{Vector: &q}, Using: name, Filter: f, Limit: 1 + w.IntN(20), Offset: max(0, w.IntN(6)-3)}
+	query := sextant.Query{Nearest: &near, Using: name, Filter: f, Limit: 1 + w.IntN(20), Offset: max(0, w.IntN(6)-3)}
+	if len(want) > 0 && w.IntN(3) == 0 { // strictly better than one of them
+		limit := float32(want[w.IntN(len(want))]) + 0.37
+		query.ScoreThreshold = &limit
+		want = slices.DeleteFunc(want, func(x float64) bool { return sign*x <= sign*float64(limit) })
+	}
 	want = want[min(len(want), query.Offset):]
 	want = want[:min(len(want), query.Limit)]
 	for _, exact := range []bool{true, false} {
@@ -227,7 +245,7 @@ func (m *model) searched(s *engine.Shard, w *workload, name string) error {
 			switch {
 			case !ok || seen[p.ID]:
 				return fmt.Errorf("point %s is no answer, or one twice", p.ID)
-			case !near(x, float64(p.Score)) || exact && !near(want[i], x):
+			case !alike(x, float64(p.Score)) || exact && !alike(want[i], x):
 				return fmt.Errorf("exact %v: point %s at %d has score %v, its own is %v, that of the place %v", exact, p.ID, i, p.Score, x, want[i])
 			case p.Version != m.points[p.ID].version:
 				return fmt.Errorf("point %s has version %d, want %d", p.ID, p.Version, m.points[p.ID].version)
@@ -238,6 +256,49 @@ func (m *model) searched(s *engine.Shard, w *workload, name string) error {
 		}
 	}
 	return nil
+}
+
+// counted compares what a shard tells of itself.
+func (m *model) counted(s *engine.Shard) error {
+	info, err := s.Info()
+	if err != nil || info.Points != uint64(len(m.points)) || uint64(info.Applied) != m.seq {
+		return fmt.Errorf("%d points at %d, want %d (%v)", info.Points, info.Applied, len(m.points), err)
+	}
+	for name := range m.schema.Vectors {
+		n := uint64(0)
+		for _, p := range m.points {
+			if _, ok := p.vectors[name]; ok {
+				n++
+			}
+		}
+		if info.Vectors[name] != n {
+			return fmt.Errorf("%d vectors %q, want %d", info.Vectors[name], name, n)
+		}
+	}
+	for key, spec := range m.schema.Fields {
+		n := uint64(0)
+		for _, p := range m.points {
+			values := valuesAt(p.payload, sextant.MustPath(key))
+			if slices.ContainsFunc(indexed(spec), func(t sextant.FieldTest) bool { return fieldHolds(values, t) }) {
+				n++
+			}
+		}
+		if info.Status == engine.Green && info.Fields[key] != n {
+			return fmt.Errorf("%d points in the index of %s, want %d", info.Fields[key], key, n)
+		}
+	}
+	return nil
+}
+
+// indexed returns tests one of which holds for each value that an index of a field takes.
+func indexed(spec sextant.FieldSpec) []sextant.FieldTest {
+	switch spec.Type {
+	case sextant.KeywordField:
+		return []sextant.FieldTest{sextant.MatchPrefix{}}
+	case sextant.BoolField:
+		return []sextant.FieldTest{sextant.Match{Value: true}, sextant.Match{Value: false}}
+	}
+	return []sextant.FieldTest{sextant.Range{}}
 }
 
 // ordered compares a scroll in the order of a numeric field.
