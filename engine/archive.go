@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"io/fs"
 	"path"
 	"strings"
 
@@ -245,7 +246,12 @@ func pinFiles(fsys vfs.FS, dir string, m *manifest) (pinned string, err error) {
 		return "", err
 	}
 	for _, ref := range m.files() {
-		if err := fsys.Link(path.Join(dir, ref.Name), path.Join(pinned, ref.Name)); err != nil {
+		name := path.Join(dir, ref.Name)
+		err := fsys.Link(name, path.Join(pinned, ref.Name))
+		if errors.Is(err, fs.ErrNotExist) {
+			err = corrupt(name, 0, "it is missing")
+		}
+		if err != nil {
 			return "", errors.Join(err, fsys.RemoveAll(pinned))
 		}
 	}
