@@ -72,7 +72,8 @@ func (w *workload) config() sextant.CollectionConfig {
 type player struct {
 	*testing.T
 	*workload
-	disk  *vfs.Mem
+	disk  *vfs.Mem // nil: a real one
+	dir   string
 	shard *engine.Shard
 	model *model
 	kept  []kept
@@ -87,7 +88,10 @@ type kept struct {
 }
 
 func (p *player) options() engine.Options {
-	o := engine.Options{FS: p.disk, UpdateQueue: 1 + p.IntN(20)}
+	o := engine.Options{UpdateQueue: 1 + p.IntN(20)}
+	if p.disk != nil {
+		o.FS = p.disk
+	}
 	if p.IntN(2) == 0 {
 		o.Config = p.config()
 	}
@@ -151,7 +155,7 @@ func (p *player) reopen() {
 	for _, b := range p.shard.Optimizations().Completed {
 		p.built[b.Optimizer] = p.built[b.Optimizer] || b.State == "done"
 	}
-	if p.IntN(2) == 0 {
+	if p.IntN(2) == 0 || p.disk == nil {
 		p.note("close")
 		p.must(p.shard.Close())
 	} else {
@@ -171,7 +175,7 @@ func (p *player) reopen() {
 
 func (p *player) open() {
 	var err error
-	p.shard, err = engine.Open(shardDir, p.options())
+	p.shard, err = engine.Open(p.dir, p.options())
 	p.must(err)
 }
 
@@ -194,7 +198,7 @@ func (p *player) restore() {
 	k := p.kept[p.IntN(len(p.kept))]
 	p.note("restore of seq %d", k.model.seq)
 	p.must(p.shard.Close())
-	err := engine.Restore(context.Background(), shardDir, bytes.NewReader(k.archive), p.options())
+	err := engine.Restore(context.Background(), p.dir, bytes.NewReader(k.archive), p.options())
 	if sameMap(k.model.schema.Vectors, p.model.schema.Vectors) {
 		p.must(err)
 		seq := p.model.seq
@@ -246,25 +250,39 @@ func (p *player) step() {
 	}
 }
 
+// play makes a shard and plays steps steps with it.
+func (p *player) play(steps int) {
+	p.model = newModel(startSchema())
+	var err error
+	p.shard, err = engine.Create(p.dir, startSchema(), p.options())
+	p.must(err)
+	for range steps {
+		p.step()
+	}
+	time.Sleep(2 * time.Minute) // whatever is left to build is built
+	p.compare()
+	p.reopen()
+	p.must(p.shard.Close())
+}
+
 // A shard holds and answers what a naive map holds and answers, whatever happens to it in between.
 func TestAShardEqualsAModel(t *testing.T) {
 	built := map[string]bool{}
 	eachSeed(t, 30, func(t *testing.T, seed uint64) {
-		p := &player{T: t, workload: newWorkload(seed, 20+int(seed%5)*25), disk: &vfs.Mem{}, model: newModel(startSchema()), built: built}
-		var err error
-		p.shard, err = engine.Create(shardDir, startSchema(), p.options())
-		p.must(err)
-		for range 150 {
-			p.step()
-		}
-		time.Sleep(2 * time.Minute) // whatever is left to build is built
-		p.compare()
-		p.reopen()
-		p.must(p.shard.Close())
+		p := &player{T: t, workload: newWorkload(seed, 20+int(seed%5)*25), disk: &vfs.Mem{}, dir: shardDir, built: built}
+		p.play(150)
 	})
 	for _, optimizer := range []string{"merge", "indexing", "vacuum", "config mismatch"} {
 		if !built[optimizer] && *seedFlag == 0 && !t.Failed() {
 			t.Errorf("no game had a build by %s", optimizer)
 		}
 	}
+}
+
+// The same on a real disk, whose files are mapped, linked and removed while they are.
+func TestAShardOnARealDiskEqualsAModel(t *testing.T) {
+	eachSeed(t, 2, func(t *testing.T, seed uint64) {
+		p := &player{T: t, workload: newWorkload(seed, 100), dir: t.TempDir(), built: map[string]bool{}}
+		p.play(80)
+	})
 }
