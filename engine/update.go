@@ -7,6 +7,7 @@ import (
 	"github.com/sextantdb/sextant"
 	"github.com/sextantdb/sextant/engine/internal/segment"
 	"github.com/sextantdb/sextant/internal/codec"
+	"github.com/sextantdb/sextant/internal/order"
 )
 
 // Update logs and applies one update of a shard that is alone. With sextant.Committed it returns when the update is durable,
@@ -43,24 +44,37 @@ func (s *Shard) Update(ctx context.Context, u sextant.Update, wait sextant.Wait)
 	return receipt, err
 }
 
-// request checks an update and turns it into effects, if those depend on nothing stored.
+// request checks an update and turns it into effects, if those depend on nothing stored. What the newest view refuses is held
+// against the entries that are logged and not yet applied, too: a change of the schema among them was acknowledged before.
 func (s *Shard) request(ctx context.Context, u sextant.Update) (*request, error) {
+	logged := s.log.Commit()
+	r, seen, err := s.prepare(ctx, u)
+	if err == nil || !userError(err) || seen >= logged || s.writer.await(ctx, logged) != nil {
+		return r, err
+	}
+	r, _, err = s.prepare(ctx, u)
+	return r, err
+}
+
+// prepare does that with the newest view, whose seq it returns.
+func (s *Shard) prepare(ctx context.Context, u sextant.Update) (*request, order.Seq, error) {
 	v := s.views.Get()
 	if v == nil {
-		return nil, errClosed
+		return nil, 0, errClosed
 	}
 	defer v.Release()
+	seen := order.Seq(v.Seq)
 	if err := check(v.Schema(), u); err != nil {
-		return nil, err
+		return nil, seen, err
 	}
 	if segment.Depends(u) {
-		return &request{update: u, dependent: true}, nil
+		return &request{update: u, dependent: true}, seen, nil
 	}
 	effects, err := v.Resolve(ctx, u)
 	if err != nil {
-		return nil, err
+		return nil, seen, err
 	}
-	return &request{update: effects, body: codec.AppendUpdate(nil, effects)}, nil
+	return &request{update: effects, body: codec.AppendUpdate(nil, effects)}, seen, nil
 }
 
 // await waits for the step that the caller wants.
