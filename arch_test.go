@@ -30,6 +30,7 @@ var layers = map[string]string{
 	"internal/snapshot":       "S internal/vfs internal/task",
 	"internal/codec":          "S",
 	"internal/consensus":      "S internal/wal internal/vfs internal/order",
+	"internal/replica":        "S internal/order internal/topology internal/wal internal/codec internal/task",
 	"engine/internal/vec":     "",
 	"engine/internal/quant":   "S engine/internal/vec internal/vfs",
 	"engine/internal/hnsw":    "S engine/internal/vec internal/vfs",

@@ -81,7 +81,8 @@ func (n *Node) create(ctx context.Context, name string, settings sextant.Collect
 	made := topology.Collection{UUID: id.String(), Config: settings, Fields: fields, Shards: map[topology.ShardID]*topology.Shard{}}
 	if m := settings.Params.ShardingMethod; m == nil || *m != "custom" {
 		for shard := range topology.ShardID(settings.Params.ShardNumber) {
-			made.Shards[shard] = &topology.Shard{Replicas: map[topology.PeerID]topology.ReplicaState{n.peer: topology.Active}}
+			one := topology.NewShard(uuid.NewString(), []topology.PeerID{n.peer}, topology.Active)
+			made.Shards[shard] = &one
 		}
 	}
 	limit := pick(n.settings.Storage.MaxCollections, 0)

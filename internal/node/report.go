@@ -20,7 +20,7 @@ func (n *Node) CollectionCluster(a auth.Access, name string) (CollectionCluster,
 		shard := c.Shards[id]
 		for _, peer := range slices.Sorted(maps.Keys(shard.Replicas)) {
 			if peer != n.peer {
-				out.Remote = append(out.Remote, RemoteShard{ID: uint32(id), Key: shard.Key, Peer: uint64(peer), State: string(shard.Replicas[peer])})
+				out.Remote = append(out.Remote, RemoteShard{ID: uint32(id), Key: shard.Key, Peer: uint64(peer), State: string(shard.Replicas[peer].State)})
 			} else if s := h.slots[id]; s != nil {
 				out.Local = append(out.Local, LocalShard{ID: uint32(id), Key: shard.Key, Points: s.current().Info().Points, State: s.word()})
 			}

@@ -8,12 +8,32 @@ import (
 	"github.com/sextantdb/sextant"
 )
 
-// Command is one proposed change; one member is set.
+// Command is one proposed change; one member is set, but Failed, Claims and Replicas may stand together.
 type Command struct {
 	Create  *CreateCollection `json:"create,omitempty"`
 	Change  *ChangeCollection `json:"change,omitempty"`
 	Drop    *DropCollection   `json:"drop,omitempty"`
 	Aliases []AliasAction     `json:"aliases,omitempty"`
+
+	CreateKey *CreateKey `json:"create_key,omitempty"`
+	DropKey   *DropKey   `json:"drop_key,omitempty"`
+
+	AddPeer    *AddPeer     `json:"add_peer,omitempty"`
+	UpdatePeer *UpdatePeer  `json:"update_peer,omitempty"`
+	RemovePeer *RemovePeer  `json:"remove_peer,omitempty"`
+	Metadata   *SetMetadata `json:"metadata,omitempty"`
+	Reinit     *Reinit      `json:"reinit,omitempty"`
+
+	Failed   []ReplicaFailed `json:"failed,omitempty"`
+	Claims   []ClaimPrimary  `json:"claims,omitempty"`
+	Replicas []SetReplica    `json:"replicas,omitempty"`
+
+	DropReplica *DropReplica    `json:"drop_replica,omitempty"`
+	Start       *TransferStart  `json:"transfer_start,omitempty"`
+	Stage       *TransferStage  `json:"transfer_stage,omitempty"`
+	Admit       *Admit          `json:"admit,omitempty"`
+	Finish      *TransferFinish `json:"transfer_finish,omitempty"`
+	Abort       *TransferAbort  `json:"transfer_abort,omitempty"`
 }
 
 // Encode returns the bytes that Machine.Apply reads.
@@ -64,9 +84,11 @@ const (
 // ErrRace tells the proposer of a ChangeCollection that the collection is no longer what it saw: look and propose again.
 var ErrRace = errors.New("topology: the collection has changed meanwhile")
 
-// Apply returns the state after a command, or why it cannot be done.
-func (s *State) Apply(c Command) (*State, error) {
-	next := &State{Version: s.Version + 1, Collections: s.Collections, Aliases: s.Aliases}
+// Apply returns the state after the command at an index of the log, or why it cannot be done. A command that rests on what is
+// no longer so is done without effect.
+func (s *State) Apply(index uint64, c Command) (*State, error) {
+	next := *s
+	next.Index = index
 	var err error
 	switch {
 	case c.Create != nil:
@@ -77,11 +99,39 @@ func (s *State) Apply(c Command) (*State, error) {
 		err = next.drop(c.Drop)
 	case c.Aliases != nil:
 		err = next.alias(c.Aliases)
+	case c.CreateKey != nil:
+		err = next.createKey(c.CreateKey)
+	case c.DropKey != nil:
+		err = next.dropKey(c.DropKey)
+	case c.AddPeer != nil:
+		err = next.addPeer(c.AddPeer)
+	case c.UpdatePeer != nil:
+		err = next.updatePeer(c.UpdatePeer)
+	case c.RemovePeer != nil:
+		err = next.removePeer(c.RemovePeer)
+	case c.Metadata != nil:
+		next.setMetadata(c.Metadata)
+	case c.Reinit != nil:
+		next.reinit(c.Reinit)
+	case c.DropReplica != nil:
+		err = next.dropReplica(c.DropReplica)
+	case c.Start != nil:
+		err = next.start(c.Start)
+	case c.Stage != nil:
+		err = next.stage(c.Stage)
+	case c.Admit != nil:
+		next.admit(c.Admit)
+	case c.Finish != nil:
+		err = next.finish(c.Finish)
+	case c.Abort != nil:
+		next.abort(c.Abort)
+	default:
+		err = next.replicas(c)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return next, nil
+	return &next, nil
 }
 
 // put replaces one collection in a copy of the map; nil removes it.
@@ -106,7 +156,15 @@ func (s *State) create(c *CreateCollection) error {
 	if _, ok := s.Aliases[c.Name]; ok {
 		return sextant.Errorf(sextant.WrongInput, "Can't create collection with name %s. Alias with the same name already exists", c.Name)
 	}
-	s.put(c.Name, &c.Collection)
+	made := c.Collection
+	made.Shards = make(map[ShardID]*Shard, len(made.Shards))
+	for id, shard := range c.Collection.Shards {
+		own := shard.clone()
+		own.Term = max(own.Term, s.Epoch+1)
+		made.Shards[id] = own
+	}
+	s.put(c.Name, &made)
+	s.relocate()
 	return nil
 }
 
@@ -118,8 +176,9 @@ func (s *State) change(c *ChangeCollection) error {
 	if was.UUID != c.Collection.UUID || was.Revision != c.Collection.Revision {
 		return ErrRace
 	}
-	c.Collection.Revision++
-	s.put(c.Name, &c.Collection)
+	next := *was // shards have commands of their own
+	next.Config, next.Fields, next.Revision = c.Collection.Config, c.Collection.Fields, was.Revision+1
+	s.put(c.Name, &next)
 	return nil
 }
 
@@ -129,6 +188,7 @@ func (s *State) drop(c *DropCollection) error {
 		return missing(c.Name)
 	}
 	s.put(c.Name, nil)
+	s.relocate()
 	s.Aliases = maps.Clone(s.Aliases)
 	maps.DeleteFunc(s.Aliases, func(_, target string) bool { return target == c.Name })
 	return nil

@@ -2,45 +2,54 @@ package topology
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/sextantdb/sextant"
+	"github.com/sextantdb/sextant/internal/order"
 )
 
-// State is what is agreed on. It is never changed after it was published: Apply returns another one.
+// State is what is agreed on. It is never changed after it was published: Apply returns another one that shares what stayed
+// the same, so an equal pointer means that nothing in it has changed.
 type State struct {
-	Version     uint64                 `json:"version"` // number of commands applied
-	Collections map[string]*Collection `json:"collections"`
-	Aliases     map[string]string      `json:"aliases"` // to names of collections
+	Index       uint64                     `json:"version"`           // of the last command applied, in the log of consensus
+	Cluster     string                     `json:"cluster,omitempty"` // id of the cluster, from its first peer
+	Epoch       order.Term                 `json:"epoch,omitempty"`   // terms of new shards begin above it
+	Peers       map[PeerID]Peer            `json:"peers,omitempty"`
+	FirstPeer   PeerID                     `json:"first_peer,omitempty"`
+	Metadata    map[string]json.RawMessage `json:"metadata,omitempty"`
+	Transfers   uint64                     `json:"transfers,omitempty"` // ids given to transfers so far
+	Collections map[string]*Collection     `json:"collections"`
+	Aliases     map[string]string          `json:"aliases"` // to names of collections
+
+	places map[string]place // of shards by uuid
+}
+
+// place is where a shard stands in a State.
+type place struct {
+	collection string
+	id         ShardID
+}
+
+// Peer is a member of the cluster.
+type Peer struct {
+	URI     string `json:"uri"` // with a slash at its end
+	Version string `json:"version,omitempty"`
 }
 
 // Collection is one collection. UUID tells it from others that had or will have its name.
 type Collection struct {
 	UUID string `json:"uuid"`
-	// Revision rises with every change of Config, Fields or Shards: whoever proposes a change says what it was made from.
+	// Revision rises with every change of Config or Fields: whoever proposes a change says what it was made from.
 	Revision uint64                   `json:"revision"`
 	Config   sextant.CollectionConfig `json:"config"`
 	// Fields are the payload indexes by path.
 	Fields map[string]sextant.FieldSpec `json:"fields,omitempty"`
 	Shards map[ShardID]*Shard           `json:"shards"`
 }
-
-// Shard is one part of a collection.
-type Shard struct {
-	Key      *ShardKey               `json:"key,omitempty"`
-	Replicas map[PeerID]ReplicaState `json:"replicas"`
-}
-
-// ReplicaState is how far a replica may be used, by its name in the API.
-type ReplicaState string
-
-const (
-	Active         ReplicaState = "Active"
-	Dead           ReplicaState = "Dead"
-	ManualRecovery ReplicaState = "ManualRecovery"
-)
 
 // Resolve follows an alias; other names stay themselves.
 func (s *State) Resolve(name string) string {
@@ -93,7 +102,12 @@ func (k *ShardKey) UnmarshalJSON(b []byte) error {
 }
 
 // Machine holds the published State and applies encoded commands to it; it is what consensus drives.
-type Machine struct{ state atomic.Pointer[State] }
+type Machine struct {
+	state atomic.Pointer[State]
+
+	mu    sync.Mutex
+	moved chan struct{}
+}
 
 // State returns the present state, shared and not to be changed.
 func (m *Machine) State() *State {
@@ -103,15 +117,35 @@ func (m *Machine) State() *State {
 	return &State{}
 }
 
+// Watch returns a channel that is closed when the state moves on. Take it before looking at State.
+func (m *Machine) Watch() <-chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.moved == nil {
+		m.moved = make(chan struct{})
+	}
+	return m.moved
+}
+
+func (m *Machine) publish(s *State) {
+	m.state.Store(s)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.moved != nil {
+		close(m.moved)
+		m.moved = nil
+	}
+}
+
 // Apply does one encoded command. One caller at a time.
-func (m *Machine) Apply(_ uint64, command []byte) error {
+func (m *Machine) Apply(index uint64, command []byte) error {
 	var c Command
 	if err := json.Unmarshal(command, &c); err != nil {
 		return sextant.Errorf(sextant.Corrupt, "topology: a command cannot be read: %w", err)
 	}
-	next, err := m.State().Apply(c)
+	next, err := m.State().Apply(index, c)
 	if err == nil {
-		m.state.Store(next)
+		m.publish(next)
 	}
 	return err
 }
@@ -127,10 +161,26 @@ func (m *Machine) Image() []byte {
 
 // Restore replaces the state by that of an image.
 func (m *Machine) Restore(image []byte) error {
+	s, err := Decode(image)
+	if err == nil {
+		m.publish(s)
+	}
+	return err
+}
+
+// Decode reads an image.
+func Decode(image []byte) (*State, error) {
 	var s State
 	if err := json.Unmarshal(image, &s); err != nil {
-		return sextant.Errorf(sextant.Corrupt, "topology: the image cannot be read: %w", err)
+		return nil, sextant.Errorf(sextant.Corrupt, "topology: the image cannot be read: %w", err)
 	}
-	m.state.Store(&s)
-	return nil
+	for name, c := range s.Collections {
+		for id, shard := range c.Shards {
+			if shard.UUID == "" { // of a standalone node of the first version
+				shard.UUID, shard.Term, shard.Version = fmt.Sprintf("%s/%d", c.UUID, id), 1, 1
+			}
+			s.locate(shard.UUID, place{name, id})
+		}
+	}
+	return &s, nil
 }

@@ -60,7 +60,7 @@ func TestCommands(t *testing.T) {
 	s := &State{}
 	do := func(c Command, kind sextant.Kind, text string) {
 		t.Helper()
-		next, err := s.Apply(c)
+		next, err := s.Apply(s.Index+1, c)
 		if text == "" {
 			if err != nil {
 				t.Fatal(err)
