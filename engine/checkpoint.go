@@ -19,6 +19,7 @@ type cut struct {
 	at       order.Pos
 	digest   segment.Digest
 	requests []pastRequest
+	evicted  []eviction
 	frozen   []segment.SegmentID // heads to seal
 	since    work
 }
@@ -32,8 +33,9 @@ func (s *Shard) freeze() cut {
 		w.frozen = append(w.frozen, id)
 	}
 	s.publish()
+	past, evicted := w.requests.newest()
 	return cut{
-		view: s.views.Get(), at: w.applied, digest: w.state.Digest(), requests: w.requests.newest(),
+		view: s.views.Get(), at: w.applied, digest: w.state.Digest(), requests: past, evicted: evicted,
 		frozen: slices.Clone(w.frozen), since: w.since,
 	}
 }
@@ -139,7 +141,7 @@ func (s *Shard) describe(c *cut, out *segment.Sealed) (*durable, error) {
 	old := s.keeper.current()
 	m := *old.man
 	m.At, m.History, m.Digest = c.at, s.log.History().Cut(c.at.Seq), c.digest.Ranges()
-	m.Requests, m.Schema, m.Config = c.requests, c.view.Schema(), s.config.Load()
+	m.Requests, m.Evicted, m.Schema, m.Config = c.requests, c.evicted, c.view.Schema(), s.config.Load()
 	m.Segments = nil
 	next := &durable{man: &m}
 	for _, part := range c.view.Parts() {

@@ -113,12 +113,12 @@ func (f *follower) step() {
 		if f.sound > f.commit {
 			f.commit += 1 + order.Seq(f.IntN(int(f.sound-f.commit)))
 		}
-		var applied order.Seq
-		applied, err = f.shard.Apply(ctx, f.commit)
-		if err == nil && applied != f.commit {
-			f.Fatalf("applied %d, told %d", applied, f.commit)
+		var applied order.Pos
+		applied, err = f.shard.Apply(ctx, f.commit, nil)
+		if err == nil && applied.Seq != f.commit {
+			f.Fatalf("applied %d, told %d", applied.Seq, f.commit)
 		}
-		f.applied = applied
+		f.applied = applied.Seq
 	case n == 7: // another primary's tail, which will be cut
 		if at := int(last.Seq); at%10 == 9 && at < len(f.log) && f.agreed() == last.Seq {
 			tail := slices.Clone(f.log[at:min(len(f.log), at+1+f.IntN(5))])
@@ -162,12 +162,12 @@ func (f *follower) finish() {
 			f.Fatalf("the digest differs at %s", at)
 		}
 		for _, rec := range f.log {
-			if seq, known := f.shard.Logged(rec.ID); !known || seq != rec.Seq {
+			if seq, _, known, _ := f.shard.Logged(rec.ID); !known || seq != rec.Seq {
 				f.Fatalf("the request of entry %d was logged at %d, %v", rec.Seq, seq, known)
 			}
 		}
 		f.die()
-		_, err := f.shard.Apply(context.Background(), f.commit)
+		_, err := f.shard.Apply(context.Background(), f.commit, nil)
 		f.must(err)
 	}
 	f.must(f.shard.Close())

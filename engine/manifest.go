@@ -13,7 +13,6 @@ import (
 	"github.com/sextantdb/sextant/engine/internal/segment"
 	"github.com/sextantdb/sextant/internal/order"
 	"github.com/sextantdb/sextant/internal/vfs"
-	"github.com/sextantdb/sextant/internal/wal"
 )
 
 // MANIFEST is the whole state of a generation at one seq: its files, and everything that is in no file. It is one line
@@ -40,6 +39,8 @@ type manifest struct {
 	ActiveThrough *order.Seq `json:"active_through,omitempty"`
 	// Requests are the newest request ids up to At.
 	Requests []pastRequest `json:"requests,omitempty"`
+	// Evicted tells which requests may be forgotten.
+	Evicted []eviction `json:"evicted,omitempty"`
 	// Transfer is what built the generation.
 	Transfer *transferRef `json:"transfer,omitempty"`
 	Digest   []byte       `json:"digest"`
@@ -53,12 +54,6 @@ type manifest struct {
 type segmentEntry struct {
 	segment.Meta
 	Tombs *segment.FileRef `json:"tombstones,omitempty"` // nil: none is dead
-}
-
-// pastRequest is a client's request that was logged.
-type pastRequest struct {
-	ID  wal.RequestID `json:"id"`
-	Seq order.Seq     `json:"seq"`
 }
 
 type transferRef struct {

@@ -23,6 +23,9 @@ type Options struct {
 	// what the log knows to be committed.
 	ManualApply bool
 
+	// UUID names a shard that is created; "": a random one.
+	UUID string
+
 	FS     vfs.FS       // nil: the real file system
 	Budget *Budget      // shared by all shards of a process; nil: an own one
 	Board  *task.Board  // where builds are shown; nil: an own one

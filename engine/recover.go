@@ -70,15 +70,13 @@ func (s *Shard) load(m *manifest) (err error) {
 		state:   segment.NewState(m.Schema, *s.tuning.Load(), durable.parts, &digest, uint64(m.At.Seq)),
 		applied: m.At, moved: make(chan struct{}),
 	}
-	for _, r := range m.Requests {
-		s.writer.requests.add(r.ID, r.Seq)
-	}
+	s.writer.requests.restore(m.Requests, m.Evicted)
 	s.keeper.durable = durable
 	commit := s.log.Last().Seq
 	if s.opts.ManualApply {
 		commit = s.log.Commit()
 	}
-	err = s.replay(s.life, commit)
+	err = s.replay(s.life, commit, nil)
 	if err == nil && !s.opts.ManualApply {
 		s.log.SetCommit(commit)
 	}
@@ -129,7 +127,7 @@ const (
 
 // replay applies what the log holds, up to and including commit. The outcome is the same as when the entries were applied
 // first: user errors are met again and passed over.
-func (s *Shard) replay(ctx context.Context, commit order.Seq) error {
+func (s *Shard) replay(ctx context.Context, commit order.Seq, outcome func(order.Outcome)) error {
 	from := s.writer.place().Seq + 1
 	if from > commit {
 		s.writer.mu.Lock()
@@ -159,7 +157,13 @@ func (s *Shard) replay(ctx context.Context, commit order.Seq) error {
 			if err != nil {
 				return err
 			}
-			if err := s.apply(entries); err != nil {
+			err = s.apply(entries)
+			for i := range entries {
+				if e := &entries[i]; outcome != nil && (e.digest != nil || e.err != nil && userError(e.err)) {
+					outcome(order.Outcome{Seq: e.pos.Seq, Err: e.err, Digest: e.digest})
+				}
+			}
+			if err != nil {
 				return err
 			}
 			from = records[n-1].Seq + 1

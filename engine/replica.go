@@ -13,20 +13,38 @@ import (
 // The methods of this file are for shards with Options.ManualApply: somebody else gives the order, and says what is
 // committed. Append and Apply are called by one goroutine each.
 
-// Resolve turns an update into the bytes of its effects, as of everything that is logged here: it waits until that is
-// applied, and the caller logs nothing before the result.
-func (s *Shard) Resolve(ctx context.Context, u sextant.Update) ([]byte, error) {
-	if err := s.disk.check(s); err != nil {
-		return nil, err
+// Prepare refuses what the schema can refuse and turns an update into the bytes of its effects, by the newest view, whose seq is
+// against. A nil body says that the update depends on stored data: Resolve makes its effects.
+func (s *Shard) Prepare(ctx context.Context, u sextant.Update) (body []byte, against order.Seq, err error) {
+	if err := s.usable(); err != nil {
+		return nil, 0, err
 	}
-	r, err := s.request(ctx, u)
+	if s.keeper.overfull.Load() {
+		return nil, 0, s.keeper.overfullError()
+	}
+	if err := s.disk.check(s); err != nil {
+		return nil, 0, err
+	}
+	r, against, err := s.prepare(ctx, u)
+	if err != nil && userError(err) {
+		if logged := s.log.Commit(); against < logged && s.writer.await(ctx, logged) == nil { // its vector name may just be on its way
+			r, against, err = s.prepare(ctx, u)
+		}
+	}
+	if err != nil {
+		return nil, against, err
+	}
+	return r.body, against, nil
+}
+
+// Resolve turns an update into the bytes of its effects, as of everything that is applied. The caller has waited until that is
+// everything that is logged, and logs nothing before the result.
+func (s *Shard) Resolve(ctx context.Context, u sextant.Update) ([]byte, error) {
+	r, _, err := s.prepare(ctx, u)
 	if err != nil {
 		return nil, err
 	}
 	if r.dependent {
-		if err := s.writer.await(ctx, s.log.Last().Seq); err != nil {
-			return nil, err
-		}
 		effects, err := s.resolve(u)
 		if err != nil {
 			return nil, err
@@ -69,21 +87,21 @@ func (s *Shard) Append(ctx context.Context, after order.Pos, records []wal.Recor
 	return nil
 }
 
-// Apply applies the log up to commit, or its durable end, and returns the seq reached. Errors that users made are no errors
-// here.
-func (s *Shard) Apply(ctx context.Context, commit order.Seq) (order.Seq, error) {
+// Apply applies the log up to commit, or its durable end, and returns the place reached. outcome, which may be nil, is called in
+// order for each entry that ended with a user's error, and for each mark.
+func (s *Shard) Apply(ctx context.Context, commit order.Seq, outcome func(order.Outcome)) (order.Pos, error) {
 	commit = min(commit, s.log.Durable())
 	s.log.SetCommit(commit)
 	s.keeper.throttle(ctx)
-	if err := s.replay(ctx, commit); err != nil {
-		return s.writer.place().Seq, err
+	if err := s.replay(ctx, commit, outcome); err != nil {
+		return s.writer.place(), err
 	}
 	s.keeper.applied()
 	// The commit of a quiet shard would be told by no record: after the end of the process, reads could not open.
 	if err := s.log.Note(); err != nil {
-		return commit, s.logError(err)
+		return s.writer.place(), s.logError(err)
 	}
-	return s.writer.place().Seq, nil
+	return s.writer.place(), nil
 }
 
 // OpenLog returns a reader of the log from an entry on, which the log keeps until the reader is closed. A Precondition error
@@ -99,10 +117,10 @@ func (s *Shard) OpenLog(from order.Seq) (*wal.Reader, error) {
 // UseTerm stores that this process uses a term as primary, before its first entry.
 func (s *Shard) UseTerm(ctx context.Context, term order.Term) error { return s.log.UseTerm(ctx, term) }
 
-// Logged returns where a request was logged, if the shard remembers it.
-func (s *Shard) Logged(id wal.RequestID) (seq order.Seq, known bool) {
+// Logged returns the fate of a request that was applied here: where it was logged, and the user's error that it ended with.
+// forgotten says that it may have been, longer ago than the shard remembers.
+func (s *Shard) Logged(id wal.RequestID) (seq order.Seq, outcome error, known, forgotten bool) {
 	s.writer.mu.Lock()
 	defer s.writer.mu.Unlock()
-	seq, known = s.writer.requests.seqs[id]
-	return seq, known
+	return s.writer.requests.find(id)
 }

@@ -36,10 +36,10 @@ func (l *leader) update(t *testing.T, u sextant.Update, to ...*Shard) {
 func applyAll(t *testing.T, commit order.Seq, to ...*Shard) {
 	t.Helper()
 	for _, s := range to {
-		at, err := s.Apply(t.Context(), commit)
+		at, err := s.Apply(t.Context(), commit, nil)
 		ok(t, err)
-		if at != commit {
-			t.Fatalf("applied %d of %d", at, commit)
+		if at.Seq != commit {
+			t.Fatalf("applied %d of %d", at.Seq, commit)
 		}
 	}
 }
@@ -83,7 +83,7 @@ func TestReplicasFollowOneOrder(t *testing.T) {
 	l.log(t, wal.Mark, nil, a, b)
 	applyAll(t, l.last.Seq, a, b)
 	equal(t, a, b)
-	if seq, known := b.Logged(wal.RequestID{Peer: 1, Life: 1, Number: 7}); seq != 7 || !known {
+	if seq, _, known, _ := b.Logged(wal.RequestID{Peer: 1, Life: 1, Number: 7}); seq != 7 || !known {
 		t.Fatalf("request 7 is at %d", seq)
 	}
 

@@ -14,6 +14,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -83,7 +84,7 @@ func Create(dir string, schema sextant.Schema, opts Options) (*Shard, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &manifest{UUID: newUUID(), Schema: segment.NewSchema(schema), Config: &opts.Config}
+	m := &manifest{UUID: cmp.Or(opts.UUID, newUUID()), Schema: segment.NewSchema(schema), Config: &opts.Config}
 	if err := createGeneration(fsys, dir, m, opts); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
@@ -197,23 +198,14 @@ func newUUID() string {
 }
 
 // Stands is a shard's place among its replicas.
-type Stands struct {
-	UUID          string
-	Base          order.Pos
-	Applied       order.Pos
-	Commit        order.Seq
-	Last          order.Pos
-	History       order.History
-	UsedTerm      order.Term
-	ActiveThrough *order.Seq
-}
+type Stands = order.Stands
 
 // Stands says where the shard stands.
 func (s *Shard) Stands() Stands {
 	m := s.keeper.manifest()
 	return Stands{
 		UUID: m.UUID, Base: m.Base, ActiveThrough: m.ActiveThrough,
-		Applied: s.writer.place(), Commit: s.log.Commit(), Last: s.log.Last(),
+		Applied: s.writer.place(), Commit: s.log.Commit(), Last: s.log.Last(), Durable: s.log.Durable(),
 		History: s.log.History(), UsedTerm: s.log.UsedTerm(),
 	}
 }

@@ -42,6 +42,7 @@ type entry struct {
 	effects sextant.Update // of wal.Effects
 	bytes   int            // its body in the log
 	err     error          // outcome: what the user is told
+	digest  []byte         // outcome of a mark
 }
 
 // apply applies entries in order and publishes what came of them as one view. Each entry's err is the user's error, if any;
@@ -78,8 +79,12 @@ func (w *writer) applyOne(e *entry) (err error) {
 	if err != nil && !userError(err) {
 		return err
 	}
+	if e.kind == wal.Mark {
+		d := w.state.Digest()
+		e.digest = d.Ranges()
+	}
 	w.applied = e.pos
-	w.requests.add(e.id, e.pos.Seq)
+	w.requests.add(pastRequest{ID: e.id, Seq: e.pos.Seq}.with(err))
 	if w.since.entries == 0 {
 		w.since.begun = time.Now()
 	}
@@ -142,37 +147,4 @@ func (w *writer) await(ctx context.Context, seq order.Seq) error {
 			return ctx.Err()
 		}
 	}
-}
-
-// windowSize is how many request ids a shard remembers.
-const windowSize = 4096
-
-// window remembers the newest request ids and where they were logged.
-type window struct {
-	seqs map[wal.RequestID]order.Seq
-	list []pastRequest // oldest first, at most twice windowSize
-}
-
-func (w *window) add(id wal.RequestID, seq order.Seq) {
-	if id == (wal.RequestID{}) {
-		return
-	}
-	if w.seqs == nil {
-		w.seqs = map[wal.RequestID]order.Seq{}
-	}
-	w.seqs[id] = seq
-	w.list = append(w.list, pastRequest{ID: id, Seq: seq})
-	if len(w.list) == 2*windowSize {
-		for _, old := range w.list[:windowSize] {
-			if w.seqs[old.ID] == old.Seq {
-				delete(w.seqs, old.ID)
-			}
-		}
-		w.list = append([]pastRequest(nil), w.list[windowSize:]...)
-	}
-}
-
-// newest returns what the window remembers, oldest first.
-func (w *window) newest() []pastRequest {
-	return append([]pastRequest(nil), w.list[max(0, len(w.list)-windowSize):]...)
 }

@@ -86,10 +86,13 @@ func (p *peer) Send(to uint64, message []byte) {
 	time.AfterFunc(delay, func() {
 		p.g.mu.Lock()
 		other := p.g.members[to]
-		ok := other != nil && other.m != nil && !other.cut
+		var m *Member
+		if other != nil && !other.cut {
+			m = other.m
+		}
 		p.g.mu.Unlock()
-		if ok {
-			other.m.Step(p.id, message)
+		if m != nil {
+			m.Step(p.id, message)
 		}
 	})
 }
@@ -157,7 +160,7 @@ func (g *group) kill(p *peer) {
 	m := p.m
 	p.m = nil
 	g.mu.Unlock()
-	p.disk = p.disk.Crash(p.g.rand)
+	p.disk = p.disk.Crash(rand.New(rand.NewPCG(p.life, p.id)))
 	_ = m.Close()
 }
 
@@ -246,8 +249,9 @@ func TestMembersDieAndComeBack(t *testing.T) {
 			g.join(p, 3)
 			g.settle(3)
 			sent := 3
+			chance := rand.New(rand.NewPCG(seed, 8))
 			for round := range 12 {
-				victim := g.members[1+g.rand.Uint64N(3)]
+				victim := g.members[1+chance.Uint64N(3)]
 				g.kill(victim)
 				for _, q := range g.members {
 					if q.m == nil {
