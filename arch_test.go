@@ -31,6 +31,8 @@ var layers = map[string]string{
 	"internal/codec":          "S",
 	"internal/consensus":      "S internal/wal internal/vfs internal/order",
 	"internal/replica":        "S internal/order internal/topology internal/wal internal/codec internal/task",
+	"internal/network":        "S internal/topology",
+	"internal/peer":           "S internal/network internal/topology",
 	"engine/internal/vec":     "",
 	"engine/internal/quant":   "S engine/internal/vec internal/vfs",
 	"engine/internal/hnsw":    "S engine/internal/vec internal/vfs",
