@@ -1,0 +1,265 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sextantdb/sextant"
+	"github.com/sextantdb/sextant/internal/codec"
+	"github.com/sextantdb/sextant/internal/topology"
+)
+
+// ReadOptions say how a read is done.
+type ReadOptions struct {
+	Consistency  string // "" and "1": one answer; a number, majority, quorum, all
+	FanOut       int    // so many more replicas are asked
+	FanOutDelay  time.Duration
+	Affinity     string // reads of equal text go to the same replicas
+	Linearizable bool   // nothing that was acknowledged before the read is missing
+}
+
+type readKey struct{}
+
+// WithReadOptions makes reads under a context follow options.
+func WithReadOptions(ctx context.Context, o ReadOptions) context.Context {
+	return context.WithValue(ctx, readKey{}, o)
+}
+
+func readOptions(ctx context.Context) ReadOptions {
+	o, _ := ctx.Value(readKey{}).(ReadOptions)
+	return o
+}
+
+// answer is what one replica said.
+type answer struct {
+	peer topology.PeerID
+	codec.Answer
+	err error
+}
+
+// Read answers a read by as many replicas as the options of ctx ask for.
+func (s *Set) Read(ctx context.Context, r codec.Read) (codec.Answer, error) {
+	o := readOptions(ctx)
+	shard, _ := s.o.Shard()
+	if shard == nil {
+		return codec.Answer{}, sextant.Errorf(sextant.NotFound, "the shard does not exist any more")
+	}
+	read := Read{Read: r}
+	if o.Linearizable {
+		seq, _, err := s.primaryBarrier(ctx)
+		if err != nil {
+			return codec.Answer{}, err
+		}
+		read.MinSeq = seq
+	}
+	readable := shard.Readable()
+	if len(readable) == 0 { // a fresh collection is not refused
+		readable = slices.DeleteFunc(shard.InSync(), func(p topology.PeerID) bool { return shard.Replicas[p].State != topology.Initializing })
+	}
+	n := len(shard.Replicas)
+	ask, need, err := plan(o.Consistency, n, len(readable))
+	if err != nil {
+		return codec.Answer{}, err
+	}
+	if len(readable) < ask || len(readable) == 0 {
+		return codec.Answer{}, sextant.Errorf(sextant.Internal, "The replica set for shard %s on peer %d does not have enough active replicas", shard.UUID, s.o.Self)
+	}
+	peers := s.sort(readable, o)
+	if ask > 1 {
+		return s.several(ctx, shard, peers, read, ask, need, o)
+	}
+	return s.one(ctx, shard, peers, read, o)
+}
+
+// plan returns how many replicas are asked, and in how many answers an item must be.
+func plan(consistency string, replicas, readable int) (ask, need int, err error) {
+	switch consistency {
+	case "":
+		return 1, 1, nil
+	case "majority":
+		return replicas, replicas/2 + 1, nil
+	case "quorum":
+		return replicas/2 + 1, replicas/2 + 1, nil
+	case "all":
+		return replicas, replicas, nil
+	}
+	n, err := strconv.Atoi(consistency)
+	if err != nil || n < 1 {
+		return 0, 0, sextant.Errorf(sextant.BadRequest, "read consistency %q is no number, majority, quorum or all", consistency)
+	}
+	n = min(n, replicas)
+	return n, n, nil
+}
+
+// sort puts the replica here first, those that are not heard last, the others into a random order.
+func (s *Set) sort(readable []topology.PeerID, o ReadOptions) []topology.PeerID {
+	peers := s.shuffle(readable, o.Affinity)
+	local, _ := s.o.Local()
+	rank := func(p topology.PeerID) int {
+		switch {
+		case p == s.o.Self && local != nil && local.Readable() == nil:
+			if o.Affinity != "" {
+				return 1
+			}
+			return 0
+		case p == s.o.Self || !s.o.Alive(p):
+			return 2
+		}
+		return 1
+	}
+	slices.SortStableFunc(peers, func(a, b topology.PeerID) int { return rank(a) - rank(b) })
+	return peers
+}
+
+// ask asks one replica.
+func (s *Set) ask(ctx context.Context, shard *topology.Shard, p topology.PeerID, r Read) answer {
+	if p != s.o.Self {
+		a, err := s.o.Peers.Read(ctx, p, shard.UUID, r)
+		return answer{p, a, err}
+	}
+	local, reader := s.o.Local()
+	if local == nil {
+		return answer{peer: p, err: sextant.Errorf(sextant.Precondition, "the replica is not open yet")}
+	}
+	a, err := ReadLocal(ctx, local, reader, r)
+	return answer{p, a, err}
+}
+
+// ReadLocal answers a read from the replica here, if it may be read.
+func ReadLocal(ctx context.Context, local *Local, reader Reader, r Read) (a codec.Answer, err error) {
+	if err := local.Readable(); err != nil {
+		return a, err
+	}
+	if r.MinSeq > 0 {
+		if err := local.Await(ctx, r.MinSeq); err != nil {
+			return a, err
+		}
+	}
+	switch {
+	case r.Query != nil:
+		a.Points, err = reader.Query(ctx, *r.Query)
+	case r.Scroll != nil:
+		a.Records, a.Next, err = reader.Scroll(ctx, *r.Scroll)
+	case r.Retrieve != nil:
+		a.Records, err = reader.Retrieve(ctx, r.Retrieve.IDs, r.Retrieve.Payload, r.Retrieve.Vectors)
+	case r.Count != nil:
+		a.Count, err = reader.Count(ctx, r.Count.Filter, r.Count.Exact)
+	}
+	return a, err
+}
+
+// passing reports whether another replica may do better.
+func passing(ctx context.Context, err error) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	switch sextant.KindOf(err) {
+	case sextant.Internal, sextant.Timeout, sextant.Precondition, sextant.Unavailable, sextant.Quota, sextant.Corrupt:
+		return true
+	}
+	return false
+}
+
+// hurry is after how long without an answer a further replica is asked, whatever the settings say: one may hang.
+const hurry = time.Second
+
+// one asks replicas one after the other until one answers; with a fan-out, or when an answer is slow, several at a time.
+func (s *Set) one(ctx context.Context, shard *topology.Shard, peers []topology.PeerID, r Read, o ReadOptions) (codec.Answer, error) {
+	if o.FanOut == 0 && peers[0] == s.o.Self {
+		a := s.ask(ctx, shard, peers[0], r)
+		if a.err == nil || !passing(ctx, a.err) || len(peers) == 1 {
+			return a.Answer, a.err
+		}
+		peers = append(peers[1:len(peers):len(peers)], peers[0])
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	answers := make(chan answer, len(peers))
+	next, open := 0, 0
+	launch := func() {
+		p := peers[next]
+		next++
+		open++
+		go func() { answers <- s.ask(ctx, shard, p, r) }()
+	}
+	launch()
+	wait := hurry
+	if o.FanOut > 0 {
+		if wait = o.FanOutDelay; wait == 0 {
+			for range min(o.FanOut, len(peers)-1) {
+				launch()
+			}
+			wait = hurry
+		}
+	}
+	var failures []string
+	for {
+		slow := time.NewTimer(wait)
+		select {
+		case a := <-answers:
+			slow.Stop()
+			open--
+			if a.err == nil || !passing(ctx, a.err) {
+				return a.Answer, a.err
+			}
+			failures = append(failures, "peer "+strconv.FormatUint(uint64(a.peer), 10)+": "+a.err.Error())
+			if next < len(peers) {
+				launch()
+			} else if open == 0 {
+				return codec.Answer{}, sextant.Errorf(sextant.Internal, "%d of %d read operations failed:\n  %s", len(failures), len(peers), strings.Join(failures, "\n  "))
+			}
+		case <-slow.C:
+			if next < len(peers) {
+				launch()
+			}
+			wait = hurry
+		case <-ctx.Done():
+			slow.Stop()
+			return codec.Answer{}, ctx.Err()
+		}
+	}
+}
+
+// several asks so many replicas, others for those that fail, and settles what they said.
+func (s *Set) several(ctx context.Context, shard *topology.Shard, peers []topology.PeerID, r Read, ask, need int, o ReadOptions) (codec.Answer, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	answers := make(chan answer, len(peers))
+	next := 0
+	launch := func() {
+		p := peers[next]
+		next++
+		go func() { answers <- s.ask(ctx, shard, p, r) }()
+	}
+	for range min(ask+o.FanOut, len(peers)) {
+		launch()
+	}
+	var good []answer
+	var failures []string
+	for len(good) < ask {
+		select {
+		case a := <-answers:
+			if a.err == nil {
+				good = append(good, a)
+				continue
+			}
+			if !passing(ctx, a.err) {
+				return codec.Answer{}, a.err
+			}
+			failures = append(failures, "peer "+strconv.FormatUint(uint64(a.peer), 10)+": "+a.err.Error())
+			if next < len(peers) {
+				launch()
+			} else if len(good)+len(peers)-len(failures) < ask {
+				return codec.Answer{}, errors.Join(sextant.Errorf(sextant.Internal, "%d of %d read operations failed:\n  %s", len(failures), len(peers), strings.Join(failures, "\n  ")))
+			}
+		case <-ctx.Done():
+			return codec.Answer{}, ctx.Err()
+		}
+	}
+	slices.SortFunc(good, func(a, b answer) int { return int(int64(a.peer) - int64(b.peer)) })
+	return settle(good, need, r.Count != nil, o.Consistency == "majority"), nil
+}
