@@ -41,11 +41,11 @@ var layers = map[string]string{
 	"engine/internal/segment": "S engine/internal/vec engine/internal/quant engine/internal/hnsw engine/internal/sparse engine/internal/payload internal/document internal/order internal/vfs internal/task",
 	"engine":                  "S engine/internal/segment engine/internal/vec internal/wal internal/order internal/codec internal/document internal/task internal/vfs",
 	"internal/collection":     "S internal/document internal/text internal/topology internal/task engine",
-	"internal/node":           "S engine internal/auth internal/collection internal/config internal/consensus internal/document internal/order internal/snapshot internal/task internal/text internal/topology internal/vfs",
+	"internal/node":           "S engine internal/auth internal/collection internal/codec internal/config internal/consensus internal/document internal/network internal/order internal/replica internal/snapshot internal/task internal/text internal/topology internal/vfs internal/wal",
 	"internal/telemetry":      "S engine internal/auth internal/config internal/node internal/task",
 	"internal/rest":           "S engine internal/auth internal/config internal/document internal/node internal/task internal/telemetry internal/topology",
 	"internal/transferfile":   "",
-	"server":                  "S internal/auth internal/config internal/node internal/rest internal/task internal/telemetry internal/vfs",
+	"server":                  "S internal/auth internal/config internal/network internal/node internal/peer internal/rest internal/task internal/telemetry internal/vfs",
 	"cmd/sextant":             "S engine internal/codec internal/config internal/transferfile internal/vfs server",
 }
 

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/sextantdb/sextant/internal/config"
+	"github.com/sextantdb/sextant/internal/network"
 	"github.com/sextantdb/sextant/internal/node"
 	"github.com/sextantdb/sextant/internal/rest"
 	"github.com/sextantdb/sextant/internal/telemetry"
@@ -57,6 +58,10 @@ type Parts struct {
 	Snapshots       []Snapshot
 	StorageSnapshot string
 	ForceSnapshot   bool // also over existing collections
+
+	URI       string // where other peers of a cluster reach this one
+	Bootstrap string // address of a peer of the cluster to join
+	Reinit    bool   // of a peer of a cluster: forget the others
 }
 
 // Snapshot is a file and the collection that it becomes.
@@ -88,7 +93,11 @@ func Start(ctx context.Context, cfg Config, parts Parts) (*Server, error) {
 		parts.Commit = buildCommit()
 	}
 	limitMemory(log)
-	n, err := node.Open(ctx, node.Options{Settings: cfg, Log: log, Version: APIVersion, Commit: parts.Commit})
+	n, err := node.Open(ctx, node.Options{Settings: cfg, Log: log, Version: APIVersion, Commit: parts.Commit, Cluster: node.ClusterOptions{
+		URI: parts.URI, Bootstrap: parts.Bootstrap, Reinit: parts.Reinit,
+		Connect: func(self network.Identity, h network.Handler) (network.Network, func() error, error) {
+			return connect(cfg, log, self, h)
+		}}})
 	if err != nil {
 		return nil, err
 	}
@@ -144,12 +153,10 @@ func unserved(cfg Config) (list []string) {
 	def := DefaultConfig()
 	for text, asked := range map[string]bool{
 		"service.grpc_port":            cfg.Service.GRPCPort != nil && *cfg.Service.GRPCPort != *def.Service.GRPCPort,
-		"cluster.enabled":              cfg.Cluster.Enabled,
 		"service.hardware_reporting":   cfg.Service.HardwareReporting,
 		"audit.enabled":                cfg.Audit.Enabled,
 		"inference.address":            cfg.Inference.Address != nil,
 		"storage.quotas.enabled":       cfg.Storage.Quotas.Enabled,
-		"storage.node_type":            cfg.Storage.NodeType != def.Storage.NodeType,
 		"storage.low_memory_mode":      cfg.Storage.LowMemoryMode != def.Storage.LowMemoryMode,
 		"storage.snapshots_config: s3": cfg.Storage.SnapshotsConfig.SnapshotsStorage != "local",
 	} {

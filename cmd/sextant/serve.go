@@ -16,12 +16,12 @@ import (
 
 type serveCommand struct {
 	ConfigPath       string      `help:"File of settings, read after all other files." placeholder:"FILE"`
-	URI              string      `help:"Address of this peer for others. Without effect on a node that stands alone." env:"QDRANT_URI,SEXTANT_URI" name:"uri"`
-	Bootstrap        string      `help:"Address of a peer to join. Without effect on a node that stands alone." env:"QDRANT_BOOTSTRAP,SEXTANT_BOOTSTRAP"`
+	URI              string      `help:"Address of this peer for others.." env:"QDRANT_URI,SEXTANT_URI" name:"uri"`
+	Bootstrap        string      `help:"Address of a peer to join.." env:"QDRANT_BOOTSTRAP,SEXTANT_BOOTSTRAP"`
 	Snapshot         []string    `help:"Restore a snapshot as a collection before serving. Repeatable." placeholder:"FILE:COLLECTION" sep:"none"`
 	StorageSnapshot  string      `help:"Restore a snapshot of the whole storage before serving." placeholder:"FILE"`
 	ForceSnapshot    bool        `short:"f" help:"Let the two above replace existing collections."`
-	Reinit           bool        `help:"Forget the cluster that this peer belonged to. Without effect on a node that stands alone."`
+	Reinit           bool        `help:"Forget the cluster that this peer belonged to.."`
 	DisableTelemetry bool        `help:"Known for old scripts: nothing is ever reported to anybody."`
 	Stacktrace       bool        `help:"Print the stacks of this process and exit."`
 	Version          versionFlag `help:"Print the version and exit."`
@@ -39,7 +39,7 @@ func (s serveCommand) Run(ctx context.Context) error {
 	if s.Stacktrace {
 		return pprof.Lookup("goroutine").WriteTo(os.Stdout, 2)
 	}
-	parts := server.Parts{StorageSnapshot: s.StorageSnapshot, ForceSnapshot: s.ForceSnapshot}
+	parts := server.Parts{StorageSnapshot: s.StorageSnapshot, ForceSnapshot: s.ForceSnapshot, URI: s.URI, Bootstrap: s.Bootstrap, Reinit: s.Reinit}
 	for _, arg := range s.Snapshot {
 		at := strings.LastIndexByte(arg, ':')
 		if at < 0 {

@@ -85,6 +85,9 @@ func (c *Collection) Set(v View) {
 // Name returns the collection's own name.
 func (c *Collection) Name() string { return c.name }
 
+// Shards returns the numbers of the shards, ascending.
+func (c *Collection) Shards() []topology.ShardID { return c.view.Load().all.Shards() }
+
 // Config returns the present settings.
 func (c *Collection) Config() sextant.CollectionConfig { return c.view.Load().Config }
 

@@ -27,7 +27,9 @@ type ReadOptions struct {
 	Consistency string        // "" is the default; a number, majority, quorum, all
 	ShardKeys   []ShardKey    // nil: all shards
 	Shard       *uint32       // only this local shard
-	Affinity    string        // reads of equal, non-empty affinity go to the same replicas
+	// Linearizable reads miss nothing that was acknowledged before them.
+	Linearizable bool
+	Affinity     string // reads of equal, non-empty affinity go to the same replicas
 }
 
 // WriteOptions say how a write is done.
@@ -149,6 +151,17 @@ type CollectionCluster struct {
 	ShardCount int
 	Local      []LocalShard
 	Remote     []RemoteShard
+	Transfers  []TransferInfo
+}
+
+// TransferInfo is a transfer of a shard's data between peers.
+type TransferInfo struct {
+	Shard    uint32
+	ToShard  *uint32
+	From, To uint64
+	Sync     bool
+	Method   string
+	Comment  string // of the sender: how far it is; "" elsewhere
 }
 
 // LocalShard is a replica on this node.

@@ -8,8 +8,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/sextantdb/sextant"
 	"github.com/sextantdb/sextant/internal/auth"
 	"github.com/sextantdb/sextant/internal/topology"
@@ -52,7 +50,11 @@ func (n *Node) CreateCollection(ctx context.Context, a auth.Access, name string,
 	if err := c.check(); err != nil {
 		return err
 	}
-	settings := completed(c, n.settings.Storage)
+	storage := n.settings.Storage
+	if n.cluster != nil && pick(c.ShardingMethod, "") != "custom" {
+		storage = n.cluster.defaults(storage)
+	}
+	settings := completed(c, storage)
 	if err := checkVectors(settings.Params); err != nil {
 		return err
 	}
@@ -74,24 +76,25 @@ func (n *Node) create(ctx context.Context, name string, settings sextant.Collect
 	if got := settings.Params.ShardNumber; got > maxShards {
 		return nil, sextant.Errorf(sextant.BadRequest, "Can't create collection with name %s. It would have %d shards, the limit is %d", name, got, maxShards)
 	}
-	id, err := uuid.NewRandom()
-	if err != nil {
-		return nil, err
-	}
-	made := topology.Collection{UUID: id.String(), Config: settings, Fields: fields, Shards: map[topology.ShardID]*topology.Shard{}}
-	if m := settings.Params.ShardingMethod; m == nil || *m != "custom" {
+	made := topology.Collection{UUID: n.newUUID(), Config: settings, Fields: fields, Shards: map[topology.ShardID]*topology.Shard{}}
+	if n.cluster != nil {
+		n.cluster.distribute(&made)
+	} else if !made.Custom() {
 		for shard := range topology.ShardID(settings.Params.ShardNumber) {
-			one := topology.NewShard(uuid.NewString(), []topology.PeerID{n.peer}, topology.Active)
+			one := topology.NewShard(n.newUUID(), []topology.PeerID{n.peer}, topology.Active)
 			made.Shards[shard] = &one
 		}
 	}
 	limit := pick(n.settings.Storage.MaxCollections, 0)
-	err = n.propose(ctx, topology.Command{Create: &topology.CreateCollection{Name: name, Collection: made, Max: limit}})
+	err := n.propose(ctx, topology.Command{Create: &topology.CreateCollection{Name: name, Collection: made, Max: limit}})
 	if err != nil {
 		return nil, err
 	}
 	h := (*n.hosted.Load())[made.UUID]
-	if err := h.broken(); err != nil {
+	if n.cluster != nil {
+		n.cluster.settled(ctx, made.UUID)
+		n.cluster.spread(ctx)
+	} else if err := h.broken(); err != nil {
 		// It is agreed on but could not be made, for example on a full disk: as if it had never been.
 		return nil, errors.Join(err, n.drop(context.WithoutCancel(ctx), name, made.UUID))
 	}
@@ -198,7 +201,13 @@ func (n *Node) UpdateAliases(ctx context.Context, a auth.Access, actions []Alias
 		return nil
 	}
 	return n.changing(ctx, "Update aliases", timeout, func(ctx context.Context) error {
-		return n.propose(ctx, topology.Command{Aliases: actions})
+		if err := n.propose(ctx, topology.Command{Aliases: actions}); err != nil {
+			return err
+		}
+		if n.cluster != nil {
+			n.cluster.spread(ctx)
+		}
+		return nil
 	})
 }
 

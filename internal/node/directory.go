@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	mathrand "math/rand/v2"
 	"path"
 	"path/filepath"
 	"strings"
@@ -23,6 +24,8 @@ const (
 	deletedDir     = ".deleted"
 	tempDir        = "tmp"
 	peerFile       = "peer"
+	lifeFile       = "life"
+	soloFile       = "topology"
 )
 
 // prepare makes the directories.
@@ -73,17 +76,23 @@ func (n *Node) identify() error {
 		return err
 	}
 	if saved.ID = topology.PeerID(pick(n.settings.Cluster.PeerID, 0)); saved.ID == 0 {
-		var b [8]byte
-		if _, err := rand.Read(b[:]); err != nil {
-			return err
-		}
-		saved.ID = topology.PeerID(binary.LittleEndian.Uint64(b[:])%(1<<53-1) + 1)
+		saved.ID = topology.PeerID(n.random()%(1<<53-1) + 1)
 	}
 	n.peer = saved.ID
 	if data, err = json.Marshal(saved); err != nil {
 		return err
 	}
 	return vfs.WriteAtomic(n.fs, file, data)
+}
+
+// random draws a number; in a simulation its seed decides.
+func (n *Node) random() uint64 {
+	if seed := n.opts.Cluster.Seed; seed != 0 {
+		return mathrand.New(mathrand.NewPCG(seed, 1)).Uint64()
+	}
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return binary.LittleEndian.Uint64(b[:])
 }
 
 // sweep removes what a former life left unfinished: temporary files, and shards that the topology does not know.

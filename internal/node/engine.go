@@ -13,6 +13,7 @@ import (
 	"github.com/sextantdb/sextant/internal/collection"
 	"github.com/sextantdb/sextant/internal/task"
 	"github.com/sextantdb/sextant/internal/vfs"
+	"github.com/sextantdb/sextant/internal/wal"
 )
 
 // engines opens shards of package engine; all share one budget and one board.
@@ -32,6 +33,11 @@ func newEngines(n *Node) *engines {
 	e := &engines{node: n, board: &task.Board{}}
 	e.opts = engine.Options{FS: n.fs, Log: n.log, Board: e.board, Budget: engine.NewBudget(buildPermits(n.settings.Storage.Performance.OptimizerCPUBudget), 0),
 		UpdateQueue: int(n.settings.Storage.UpdateQueueSize)}
+	if n.cluster != nil {
+		w := n.settings.Storage.WAL
+		e.opts.ManualApply = true
+		e.opts.Retention = wal.Retention{Bytes: int64(w.RetentionMB) << 20, AbsentBytes: int64(w.AbsentRetentionMB) << 20}
+	}
 	return e
 }
 
@@ -41,7 +47,7 @@ func (e *engines) options(c sextant.CollectionConfig) engine.Options {
 	return o
 }
 
-func (e *engines) create(dir string, schema sextant.Schema, c sextant.CollectionConfig) (shard, error) {
+func (e *engines) create(dir, uuid string, schema sextant.Schema, c sextant.CollectionConfig) (shard, error) {
 	fsys := e.node.fs
 	if err := fsys.MkdirAll(dir); err != nil {
 		return nil, err
@@ -49,7 +55,9 @@ func (e *engines) create(dir string, schema sextant.Schema, c sextant.Collection
 	if err := vfs.WriteAtomic(fsys, path.Join(dir, newMark), nil); err != nil {
 		return nil, err
 	}
-	s, err := engine.Create(dir, schema, e.options(c))
+	opts := e.options(c)
+	opts.UUID = uuid
+	s, err := engine.Create(dir, schema, opts)
 	if err != nil {
 		return nil, err
 	}

@@ -39,6 +39,8 @@ type Options struct {
 	Log      *slog.Logger // nil: silent
 	Version  string       // x.y.z that clients see
 	Commit   string       // 40 hex digits, or ""
+
+	Cluster ClusterOptions // used if the settings enable the cluster
 }
 
 // Node is this process' part of the database.
@@ -57,7 +59,8 @@ type Node struct {
 	engines  opener
 	space    *space
 	machine  topology.Machine
-	solo     *consensus.Solo
+	solo     *consensus.Solo                    // standalone
+	cluster  *cluster                           // nil: standalone
 	hosted   atomic.Pointer[map[string]*hosted] // by uuid; replaced whole
 	searches chan struct{}                      // a place for each search that may run
 	change   chan struct{}                      // holds one token: whoever has it may change topology and hosted
@@ -116,10 +119,13 @@ func (n *Node) open(ctx context.Context) (err error) {
 	}
 	n.keys = auth.New(auth.Options{APIKey: pick(s.Service.APIKey, ""), AltAPIKey: pick(s.Service.AltAPIKey, ""),
 		ReadOnlyAPIKey: pick(s.Service.ReadOnlyAPIKey, ""), JWT: s.Service.JWTRBAC})
-	if n.solo, err = consensus.OpenSolo(n.fs, path.Join(n.dir, "topology"), &n.machine); err != nil {
+	n.space = newSpace(n.fs, n.dir)
+	if s.Cluster.Enabled {
+		return n.openCluster(ctx)
+	}
+	if n.solo, err = consensus.OpenSolo(n.fs, path.Join(n.dir, soloFile), &n.machine); err != nil {
 		return err
 	}
-	n.space = newSpace(n.fs, n.dir)
 	if err := n.sweep(); err != nil {
 		return err
 	}
@@ -142,12 +148,15 @@ func (n *Node) Close(ctx context.Context) error {
 	n.closed = true
 	n.mu.Unlock()
 	n.end()
+	if n.cluster != nil {
+		n.cluster.stop()
+	}
 	<-n.change // no change of the topology is under way, and none will be
 	n.running.Wait()
 	var all errgroup.Group
 	all.SetLimit(closesAtOnce)
 	for _, h := range *n.hosted.Load() {
-		for _, s := range h.slots {
+		for _, s := range h.slots() {
 			all.Go(func() error {
 				err := s.close()
 				if err != nil {
@@ -177,7 +186,7 @@ func (n *Node) PeerID() uint64 { return uint64(n.peer) }
 func (n *Node) Started() time.Time { return n.started }
 
 // Ready reports whether the node may get requests: a lone one may as soon as it is open.
-func (n *Node) Ready() bool { return true }
+func (n *Node) Ready() bool { return n.cluster == nil || n.cluster.ready.Load() }
 
 // Recovery returns the text of the recovery mode, "" when shards are served.
 func (n *Node) Recovery() string { return pick(n.settings.Storage.RecoveryMode, "") }

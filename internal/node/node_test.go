@@ -395,7 +395,7 @@ func TestBrokenShardIsSetAside(t *testing.T) {
 	upsert(t, n, "good", 0, 5)
 	upsert(t, n, "bad", 0, 5)
 	_, h := n.find("bad")
-	dir := h.slots[0].dir
+	dir := h.slots()[0].dir
 	must(t, n.Close(t.Context()))
 	must(t, vfs.WriteAtomic(disk, dir+"/CURRENT", []byte("sextant-shard 1 g1 00000000\n")))
 	n = open(t, disk)
@@ -423,7 +423,7 @@ func TestLostShardIsNotMadeAnew(t *testing.T) {
 	upsert(t, n, "c", 0, 5)
 	_, h := n.find("c")
 	must(t, n.Close(t.Context()))
-	must(t, disk.Remove(h.slots[0].dir+"/CURRENT"))
+	must(t, disk.Remove(h.slots()[0].dir+"/CURRENT"))
 	n = open(t, disk)
 	if _, err := n.Count(t.Context(), all, "c", nil, true, ReadOptions{}); err == nil {
 		t.Error("the shard was made anew")

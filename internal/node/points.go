@@ -7,6 +7,7 @@ import (
 	"github.com/sextantdb/sextant"
 	"github.com/sextantdb/sextant/internal/auth"
 	"github.com/sextantdb/sextant/internal/collection"
+	"github.com/sextantdb/sextant/internal/replica"
 	"github.com/sextantdb/sextant/internal/topology"
 )
 
@@ -21,6 +22,17 @@ func (n *Node) read(o ReadOptions) collection.Read {
 		r.Shard = &id
 	}
 	return r
+}
+
+// options puts what replicas need to know of a read under its context.
+func (n *Node) options(ctx context.Context, h *hosted, o ReadOptions) context.Context {
+	if n.cluster == nil {
+		return ctx
+	}
+	p := h.c.Config().Params
+	r := replica.ReadOptions{Consistency: o.Consistency, Affinity: o.Affinity, Linearizable: o.Linearizable, FanOut: int(pick(p.ReadFanOutFactor, 0)),
+		FanOutDelay: time.Duration(pick(p.ReadFanOutDelayMs, 0)) * time.Millisecond}
+	return replica.WithReadOptions(ctx, r)
 }
 
 func (n *Node) write(o WriteOptions) collection.Write {
@@ -65,7 +77,7 @@ func (n *Node) Query(ctx context.Context, a auth.Access, name string, qs []sexta
 		}
 		return h.c, nil
 	}
-	return h.c.Query(ctx, qs, elsewhere, n.read(o))
+	return h.c.Query(n.options(ctx, h, o), qs, elsewhere, n.read(o))
 }
 
 // Scroll reads points in order and where the next page begins.
@@ -74,7 +86,7 @@ func (n *Node) Scroll(ctx context.Context, a auth.Access, collection string, s s
 	if err != nil {
 		return nil, nil, err
 	}
-	page, err := h.c.Scroll(ctx, s, n.read(o))
+	page, err := h.c.Scroll(n.options(ctx, h, o), s, n.read(o))
 	return page.Records, page.Next, err
 }
 
@@ -84,7 +96,7 @@ func (n *Node) Retrieve(ctx context.Context, a auth.Access, collection string, i
 	if err != nil {
 		return nil, err
 	}
-	return h.c.Retrieve(ctx, ids, p, v, n.read(o))
+	return h.c.Retrieve(n.options(ctx, h, o), ids, p, v, n.read(o))
 }
 
 // Count counts the points that match.
@@ -93,5 +105,5 @@ func (n *Node) Count(ctx context.Context, a auth.Access, collection string, f *s
 	if err != nil {
 		return 0, err
 	}
-	return h.c.Count(ctx, f, exact, n.read(o))
+	return h.c.Count(n.options(ctx, h, o), f, exact, n.read(o))
 }

@@ -22,10 +22,11 @@ import (
 
 // hosted is a collection as this node has it.
 type hosted struct {
-	uuid  string
-	c     *collection.Collection
-	slots map[topology.ShardID]*slot
-	took  time.Duration // to open
+	uuid string
+	c    *collection.Collection
+	seen *topology.Collection                       // of a cluster: what the last pass saw
+	held atomic.Pointer[map[topology.ShardID]*slot] // replaced whole
+	took time.Duration                              // to open
 
 	created           atomic.Uint64 // snapshots made
 	creating, loading atomic.Int64
@@ -71,20 +72,22 @@ const loadsAtOnce = 8
 // host opens the shards of a collection, and makes those that are missing.
 func (n *Node) host(ctx context.Context, name string, c *topology.Collection) *hosted {
 	start := time.Now()
-	h := &hosted{uuid: c.UUID, slots: map[topology.ShardID]*slot{}}
+	h := &hosted{uuid: c.UUID}
+	slots := map[topology.ShardID]*slot{}
+	h.held.Store(&slots)
 	settings := effective(c.Config, n.settings.Storage.OptimizersOverwrite)
 	var loading errgroup.Group
 	loading.SetLimit(loadsAtOnce)
 	for _, id := range c.ShardIDs() {
-		s := &slot{id: id, dir: path.Join(n.dir, collectionsDir, c.UUID, fmt.Sprint(id))}
-		h.slots[id] = s
+		s := &slot{id: id, uuid: c.Shards[id].UUID, dir: path.Join(n.dir, collectionsDir, c.UUID, fmt.Sprint(id))}
+		slots[id] = s
 		loading.Go(func() error {
 			n.load(s, c, settings)
 			return nil
 		})
 	}
 	_ = loading.Wait() // nobody fails
-	for id, s := range h.slots {
+	for id, s := range h.slots() {
 		if broken, _ := s.state(); broken != nil {
 			level := n.log.Error
 			if n.settings.Storage.HandleCollectionLoadErrors {
@@ -101,9 +104,12 @@ func (n *Node) host(ctx context.Context, name string, c *topology.Collection) *h
 	return h
 }
 
+// slots are the shards that this node has.
+func (h *hosted) slots() map[topology.ShardID]*slot { return *h.held.Load() }
+
 // broken returns why a shard of the collection cannot be served, if there is one.
 func (h *hosted) broken() (err error) {
-	for _, s := range h.slots {
+	for _, s := range h.slots() {
 		why, _ := s.state()
 		err = errors.Join(err, why)
 	}
@@ -120,7 +126,7 @@ func (n *Node) load(s *slot, c *topology.Collection, settings sextant.Collection
 	var now shard
 	var err error
 	if n.unmade(s.dir) {
-		now, err = n.engines.create(s.dir, c.Schema(), settings)
+		now, err = n.engines.create(s.dir, s.uuid, c.Schema(), settings)
 	} else {
 		now, err = n.engines.open(s.dir, settings)
 	}
@@ -145,9 +151,12 @@ func (n *Node) unmade(dir string) bool {
 
 // view is the picture of a collection that requests see.
 func (n *Node) view(h *hosted, c *topology.Collection) collection.View {
+	if n.cluster != nil {
+		return n.cluster.view(h, c)
+	}
 	v := collection.View{Config: c.Config, Fields: c.Fields, Shards: map[topology.ShardID]collection.Shard{},
 		Keys: map[topology.ShardID]topology.ShardKey{}, Resident: n.space.residentPercent, Searches: n.searches}
-	for id, s := range h.slots {
+	for id, s := range h.slots() {
 		v.Shards[id] = s.current()
 		if key := c.Shards[id].Key; key != nil {
 			v.Keys[id] = *key
@@ -167,11 +176,14 @@ func (n *Node) show(h *hosted) {
 // dropped, what a shard lacks is made; all of it in the log of the shard. It returns when that is durable; indexes are
 // built later (settle).
 func (n *Node) align(ctx context.Context, h *hosted, c *topology.Collection, w collection.Write) (sextant.Receipt, error) {
+	if n.cluster != nil {
+		return n.cluster.alignAll(ctx, h, w)
+	}
 	settings := effective(c.Config, n.settings.Storage.OptimizersOverwrite)
 	var out sextant.Receipt
 	var failed error
 	steps := map[string]map[topology.ShardID]sextant.Update{}
-	for id, s := range h.slots {
+	for id, s := range h.slots() {
 		sh := s.current()
 		if _, isStub := sh.(*stub); isStub {
 			continue
@@ -232,7 +244,7 @@ func difference(have, want sextant.Schema) map[string]sextant.Update {
 func (n *Node) retire(h *hosted) {
 	remove := func(ctx context.Context) error {
 		var failed error
-		for _, s := range h.slots {
+		for _, s := range h.slots() {
 			failed = errors.Join(failed, s.close())
 		}
 		if err := n.discard(h.uuid); err != nil {
@@ -264,6 +276,9 @@ func (n *Node) emptyDeleted(context.Context) error {
 
 // propose changes the topology and makes this node match it. The caller holds the change token.
 func (n *Node) propose(ctx context.Context, c topology.Command) error {
+	if n.cluster != nil {
+		return n.cluster.change(ctx, c)
+	}
 	if err := n.solo.Propose(ctx, c.Encode()); err != nil {
 		return err
 	}

@@ -302,8 +302,8 @@ func (n *Node) fill(ctx context.Context, h *hosted, r io.Reader) error {
 			return err
 		}
 		var id topology.ShardID
-		if _, err := fmt.Sscanf(name, "shards/%d", &id); err == nil && h.slots[id] != nil {
-			if err := n.exchange(ctx, h, h.slots[id], stream); err != nil {
+		if _, err := fmt.Sscanf(name, "shards/%d", &id); err == nil && h.slots()[id] != nil {
+			if err := n.exchange(ctx, h, h.slots()[id], stream); err != nil {
 				return err
 			}
 		}

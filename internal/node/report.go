@@ -21,8 +21,14 @@ func (n *Node) CollectionCluster(a auth.Access, name string) (CollectionCluster,
 		for _, peer := range slices.Sorted(maps.Keys(shard.Replicas)) {
 			if peer != n.peer {
 				out.Remote = append(out.Remote, RemoteShard{ID: uint32(id), Key: shard.Key, Peer: uint64(peer), State: string(shard.Replicas[peer].State)})
-			} else if s := h.slots[id]; s != nil {
-				out.Local = append(out.Local, LocalShard{ID: uint32(id), Key: shard.Key, Points: s.current().Info().Points, State: s.word()})
+			} else if s := h.slots()[id]; s != nil {
+				word := s.word()
+				if n.cluster != nil {
+					word = string(shard.Replicas[peer].State)
+				}
+				out.Local = append(out.Local, LocalShard{ID: uint32(id), Key: shard.Key, Points: s.current().Info().Points, State: word})
+			} else if n.cluster != nil {
+				out.Local = append(out.Local, LocalShard{ID: uint32(id), Key: shard.Key, State: string(shard.Replicas[peer].State)})
 			}
 		}
 	}
@@ -101,7 +107,7 @@ func (n *Node) Collections(a auth.Access) []CollectionReport {
 		r := CollectionReport{Name: name, InitTime: h.took, Config: c.Config, SnapshotsCreated: h.created.Load(),
 			SnapshotsCreating: int(h.creating.Load()), SnapshotsLoading: int(h.loading.Load())}
 		for _, id := range c.ShardIDs() {
-			s := h.slots[id]
+			s := h.slots()[id]
 			if s == nil {
 				continue
 			}

@@ -179,7 +179,12 @@ func (n *Node) reshape(ctx context.Context, what, name, field string, o WriteOpt
 // settle waits until every shard has applied what was logged, and has built the index of a field, if one is named.
 func (n *Node) settle(ctx context.Context, h *hosted, field string, receipt sextant.Receipt) (sextant.Receipt, error) {
 	nothing := map[topology.ShardID]sextant.Update{}
-	for id, s := range h.slots {
+	if n.cluster != nil {
+		for _, id := range h.c.Shards() {
+			nothing[id] = sextant.DeletePoints{Selector: sextant.Selector{IDs: []sextant.PointID{}}}
+		}
+	}
+	for id, s := range h.slots() {
 		if _, isStub := s.current().(*stub); !isStub {
 			nothing[id] = sextant.DeletePoints{Selector: sextant.Selector{IDs: []sextant.PointID{}}}
 		}
@@ -189,7 +194,7 @@ func (n *Node) settle(ctx context.Context, h *hosted, field string, receipt sext
 		return receipt, nil
 	}
 	_, err := h.c.Each(ctx, nothing, collection.Write{Wait: sextant.Applied, Default: collection.DefaultWriteTimeout})
-	for _, s := range h.slots {
+	for _, s := range h.slots() {
 		if err == nil && field != "" {
 			err = s.current().AwaitField(ctx, field)
 		}

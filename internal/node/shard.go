@@ -26,7 +26,7 @@ type shard interface {
 
 // opener makes shards out of directories.
 type opener interface {
-	create(dir string, schema sextant.Schema, c sextant.CollectionConfig) (shard, error)
+	create(dir, uuid string, schema sextant.Schema, c sextant.CollectionConfig) (shard, error)
 	open(dir string, c sextant.CollectionConfig) (shard, error)
 	// restore replaces the data of a shard by those of a snapshot, all or nothing. Afterwards put has been called with
 	// whatever serves the directory now.
@@ -45,9 +45,11 @@ type restoration struct {
 
 // slot is the place of one shard of one collection on this node: the directory stays, what serves it may change.
 type slot struct {
-	id  topology.ShardID
-	dir string
+	id   topology.ShardID
+	uuid string // of the shard, as the topology names it
+	dir  string
 
+	schema   sync.Mutex // held by who logs changes of the schema, as the primary of a cluster
 	exchange sync.Mutex // held while the data are replaced, and at the end: one at a time
 	mu       sync.Mutex // guards all below
 	now      shard

@@ -62,7 +62,7 @@ func (n *Node) scope(a auth.Access, collection string, shard *uint32, need auth.
 	}
 	s := scope{name: h.c.Name(), at: c, h: h, files: folder(h.c.Name())}
 	if shard != nil {
-		if s.slot = h.slots[topology.ShardID(*shard)]; s.slot == nil {
+		if s.slot = h.slots()[topology.ShardID(*shard)]; s.slot == nil {
 			return scope{}, sextant.Errorf(sextant.NotFound, "shard %d not found", *shard)
 		}
 		s.files = path.Join(s.files, "shards", strconv.Itoa(int(*shard)))
@@ -102,7 +102,7 @@ func (n *Node) writeCollection(ctx context.Context, name string, c *topology.Col
 		return err
 	}
 	for _, id := range c.ShardIDs() {
-		s := h.slots[id]
+		s := h.slots()[id]
 		if s == nil {
 			continue
 		}

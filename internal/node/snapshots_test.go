@@ -145,7 +145,7 @@ func TestShardSnapshotRoundTrip(t *testing.T) {
 		for id := range uint64(100) {
 			records, err := n.Retrieve(ctx, all, "c", []sextant.PointID{sextant.NumID(id)}, sextant.PayloadSelector{All: true}, sextant.VectorSelector{}, ReadOptions{})
 			must(t, err)
-			mine, err := h.slots[1].current().Retrieve(ctx, []sextant.PointID{sextant.NumID(id)}, sextant.PayloadSelector{}, sextant.VectorSelector{})
+			mine, err := h.slots()[1].current().Retrieve(ctx, []sextant.PointID{sextant.NumID(id)}, sextant.PayloadSelector{}, sextant.VectorSelector{})
 			must(t, err)
 			if changed := strings.Contains(string(records[0].Payload), `"x"`); changed != (id >= 30 && len(mine) == 0) {
 				t.Errorf("%s: point %d: %s", what, id, records[0].Payload)

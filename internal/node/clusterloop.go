@@ -1,0 +1,364 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sextantdb/sextant/engine"
+	"github.com/sextantdb/sextant/internal/collection"
+	"github.com/sextantdb/sextant/internal/order"
+	"github.com/sextantdb/sextant/internal/replica"
+	"github.com/sextantdb/sextant/internal/topology"
+	"github.com/sextantdb/sextant/internal/vfs"
+)
+
+// slowBeat is how often reality is compared with the topology though nothing moved.
+const slowBeat = time.Second
+
+// loop makes this process match the topology, again and again.
+func (c *cluster) loop() {
+	for {
+		moved := c.n.machine.Watch()
+		c.pass()
+		select {
+		case <-moved:
+		case <-time.After(slowBeat):
+		case <-c.n.life.Done():
+			return
+		}
+	}
+}
+
+// wake has the next pass come soon; the slow beat is soon enough.
+func (c *cluster) wake() {}
+
+// follow tells the network who there is.
+func (c *cluster) follow() {
+	state := c.n.machine.State()
+	uris := map[topology.PeerID]string{}
+	for id, p := range state.Peers {
+		uris[id] = p.URI
+	}
+	if len(uris) > 1 || len(state.Peers) > 0 {
+		c.net.SetCluster(state.Cluster)
+		c.net.SetPeers(uris)
+	}
+}
+
+// pass makes reality match the present topology as far as it can be done now.
+func (c *cluster) pass() {
+	n := c.n
+	state := n.machine.State()
+	c.follow()
+	c.hub.Show(state)
+	have := maps.Clone(*n.hosted.Load())
+	names := slices.Sorted(maps.Keys(state.Collections))
+	want := map[string]bool{}
+	for _, name := range names {
+		info := state.Collections[name]
+		want[info.UUID] = true
+		h := have[info.UUID]
+		if h == nil {
+			h = &hosted{uuid: info.UUID}
+			h.held.Store(&map[topology.ShardID]*slot{})
+			have[info.UUID] = h
+		}
+		c.host(h, name, info, state)
+	}
+	for _, id := range slices.Sorted(maps.Keys(have)) {
+		if h := have[id]; !want[id] && c.mayDelete(state) {
+			delete(have, id)
+			for _, s := range h.slots() {
+				c.hub.Remove(s.uuid)
+				c.forget(s.uuid)
+			}
+			n.retire(h)
+		}
+	}
+	n.hosted.Store(&have)
+	c.sweep(state)
+	c.hub.Show(state)
+	c.wish(state)
+	c.mu.Lock()
+	c.made = max(c.made, state.Index)
+	if c.moved != nil {
+		close(c.moved)
+		c.moved = nil
+	}
+	c.mu.Unlock()
+}
+
+// mayDelete reports whether data may be deleted on the word of a topology: not on that of one older than the newest by which
+// something was made here, which a restart may bring back.
+func (c *cluster) mayDelete(state *topology.State) bool {
+	return c.caught.Load() && state.Index >= c.actedOn()
+}
+
+const actedFile = "acted"
+
+// actedOn returns the index of the newest topology by which a replica was made here.
+func (c *cluster) actedOn() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.acted == 0 {
+		if b, err := vfs.ReadFile(c.n.fs, path.Join(c.n.dir, actedFile)); err == nil {
+			c.acted, _ = strconv.ParseUint(string(b), 10, 64)
+		}
+	}
+	return c.acted
+}
+
+// act notes, durably, that a replica is made by a topology.
+func (c *cluster) act(index uint64) error {
+	if c.actedOn() >= index {
+		return nil
+	}
+	if err := vfs.WriteAtomic(c.n.fs, path.Join(c.n.dir, actedFile), strconv.AppendUint(nil, index, 10)); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.acted = max(c.acted, index)
+	return nil
+}
+
+// host makes the replicas of a collection that are here what the topology says, and shows the collection to requests.
+func (c *cluster) host(h *hosted, name string, info *topology.Collection, state *topology.State) {
+	n := c.n
+	slots := maps.Clone(h.slots())
+	settings := effective(info.Config, n.settings.Storage.OptimizersOverwrite)
+	changed := h.c == nil || h.seen != info
+	if !changed {
+		return
+	}
+	var loading errgroup.Group
+	loading.SetLimit(loadsAtOnce)
+	for _, id := range info.ShardIDs() {
+		shard := info.Shards[id]
+		_, mine := shard.Replicas[n.peer]
+		s := slots[id]
+		if s != nil && (!mine || s.uuid != shard.UUID) {
+			if !c.mayDelete(state) {
+				continue
+			}
+			delete(slots, id)
+			c.leave(h, s)
+			s = nil
+		}
+		if !mine || s != nil {
+			if s != nil && h.seen != nil && h.seen.Revision != info.Revision {
+				if err := s.current().Configure(settings); err != nil {
+					n.log.Warn("a shard does not take its new settings", "collection", name, "shard", id, "err", err)
+				}
+			}
+			continue
+		}
+		s = &slot{id: id, uuid: shard.UUID, dir: path.Join(n.dir, collectionsDir, info.UUID, fmt.Sprint(id))}
+		slots[id] = s
+		loading.Go(func() error {
+			if err := c.act(state.Index); err != nil {
+				s.put(quarantined(err), err)
+				return nil
+			}
+			n.load(s, info, settings)
+			c.enlist(s)
+			return nil
+		})
+	}
+	_ = loading.Wait() // nobody fails
+	for id := range slots {
+		if info.Shards[id] == nil && c.mayDelete(state) {
+			c.leave(h, slots[id])
+			delete(slots, id)
+		}
+	}
+	h.held.Store(&slots)
+	h.seen = info
+	if h.c == nil {
+		h.c = collection.New(name, c.view(h, info))
+	} else {
+		h.c.Set(c.view(h, info))
+	}
+}
+
+// enlist makes an open shard a replica.
+func (c *cluster) enlist(s *slot) {
+	own, ok := s.current().(*engineShard)
+	if !ok {
+		return
+	}
+	align := func(ctx context.Context, index uint64) error { return c.align(ctx, s, index) }
+	if _, err := c.hub.Add(s.uuid, own.Shard, align); err != nil {
+		c.n.log.Error("a shard cannot become a replica", "shard", s.uuid, "err", err)
+		s.put(quarantined(err), err)
+	}
+}
+
+// leave ends a replica here and removes its files.
+func (c *cluster) leave(_ *hosted, s *slot) {
+	c.hub.Remove(s.uuid)
+	c.forget(s.uuid)
+	if err := s.close(); err != nil {
+		c.n.log.Warn("a replica was not closed well", "shard", s.uuid, "err", err)
+	}
+	if err := c.n.fs.RemoveAll(s.dir); err != nil {
+		c.n.log.Warn("the files of a replica that left are still there", "shard", s.uuid, "err", err)
+	}
+}
+
+func (c *cluster) forget(uuid string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.sets, uuid)
+	delete(c.aligned, uuid)
+}
+
+// sweep removes directories of collections that the topology does not know.
+func (c *cluster) sweep(state *topology.State) {
+	if !c.mayDelete(state) || c.busyWith("sweep") {
+		return
+	}
+	known := map[string]bool{}
+	for _, info := range state.Collections {
+		known[info.UUID] = true
+	}
+	found, err := c.n.fs.List(path.Join(c.n.dir, collectionsDir))
+	if err != nil {
+		return
+	}
+	for _, f := range found {
+		if f.Dir && !known[f.Name] {
+			if err := c.n.discard(f.Name); err != nil {
+				c.n.log.Warn("a collection that is no more cannot be removed", "dir", f.Name, "err", err)
+			}
+		}
+	}
+}
+
+// busyWith reports whether something was begun already, and notes it.
+func (c *cluster) busyWith(what string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.busy[what] {
+		return true
+	}
+	c.busy[what] = true
+	return false
+}
+
+func (c *cluster) done(what string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.busy, what)
+}
+
+// wish proposes what this node wants of the topology for its own replicas, all at once.
+func (c *cluster) wish(state *topology.State) {
+	n := c.n
+	var command topology.Command
+	listener := n.settings.Storage.NodeType == "Listener"
+	for _, h := range *n.hosted.Load() {
+		for _, s := range h.slots() {
+			shard := state.Shard(s.uuid)
+			if shard == nil {
+				continue
+			}
+			own := shard.Replicas[n.peer]
+			broken, _ := s.state()
+			set := func(to topology.ReplicaState) {
+				command.Replicas = append(command.Replicas, topology.SetReplica{Shard: s.uuid, Peer: n.peer, State: to, From: own.State})
+			}
+			switch {
+			case broken != nil && n.Recovery() == "":
+				if own.InSync && len(shard.InSync()) > 1 {
+					command.Failed = append(command.Failed, topology.ReplicaFailed{Shard: s.uuid, Term: shard.Term, Version: shard.Version, Peer: n.peer})
+				}
+			case own.State == topology.Initializing && c.hub.Local(s.uuid) != nil:
+				set(topology.Active)
+			case own.State == topology.Active && listener && len(shard.Readable()) > 1:
+				set(topology.Listener)
+			case own.State == topology.Listener && !listener:
+				set(topology.Active)
+			}
+		}
+	}
+	if self, ok := state.Peers[n.peer]; ok && self.Version != n.opts.Version && len(command.Replicas)+len(command.Failed) == 0 {
+		command.UpdatePeer = &topology.UpdatePeer{ID: n.peer, Version: n.opts.Version}
+	}
+	if len(command.Replicas)+len(command.Failed) == 0 && command.UpdatePeer == nil || c.busyWith("wish") {
+		return
+	}
+	slices.SortFunc(command.Replicas, func(a, b topology.SetReplica) int { return compareText(a.Shard, b.Shard) })
+	slices.SortFunc(command.Failed, func(a, b topology.ReplicaFailed) int { return compareText(a.Shard, b.Shard) })
+	c.run.Go(func() {
+		defer c.done("wish")
+		ctx, cancel := context.WithTimeout(n.life, 5*time.Second)
+		defer cancel()
+		_ = c.Propose(ctx, command) // wished again by a later pass
+	})
+}
+
+func compareText(a, b string) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+// align has a primary log the vector names and payload indexes of a topology that its shard lacks, before an update may need
+// them.
+func (c *cluster) align(ctx context.Context, s *slot, index uint64) error {
+	if err := c.until(ctx, func() bool { return c.n.machine.State().Index >= index }); err != nil {
+		return err
+	}
+	state := c.n.machine.State()
+	name, _, ok := state.Place(s.uuid)
+	if !ok {
+		return sextant404(s)
+	}
+	info := state.Collections[name]
+	c.mu.Lock()
+	known := c.aligned[s.uuid]
+	c.mu.Unlock()
+	if known == info.Revision+1 {
+		return nil
+	}
+	s.schema.Lock()
+	defer s.schema.Unlock()
+	local := c.hub.Local(s.uuid)
+	for local != nil {
+		sh, ok := s.current().(*engineShard)
+		if !ok {
+			return sextant404(s)
+		}
+		steps := difference(sh.Schema(), info.Schema())
+		if len(steps) == 0 {
+			break
+		}
+		for _, key := range slices.Sorted(maps.Keys(steps)) {
+			r, err := local.Update(ctx, replica.Request{ID: c.requestID(), Update: steps[key]})
+			if err == nil {
+				err = local.Await(ctx, order.Seq(r.Seq))
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.aligned[s.uuid] = info.Revision + 1
+	return nil
+}
+
+var _ replica.Store = (*engine.Shard)(nil)
