@@ -156,6 +156,11 @@ func (s *State) create(c *CreateCollection) error {
 	if _, ok := s.Aliases[c.Name]; ok {
 		return sextant.Errorf(sextant.WrongInput, "Can't create collection with name %s. Alias with the same name already exists", c.Name)
 	}
+	for _, id := range c.Collection.ShardIDs() {
+		if err := s.hosts(c.Collection.Shards[id]); err != nil {
+			return err
+		}
+	}
 	made := c.Collection
 	made.Shards = make(map[ShardID]*Shard, len(made.Shards))
 	for id, shard := range c.Collection.Shards {

@@ -48,6 +48,19 @@ func (c *Collection) OfKey(key ShardKey) (ids []ShardID) {
 	return ids
 }
 
+// hosts refuses a new shard whose replicas are to be on peers that are no members (any more).
+func (s *State) hosts(shard *Shard) error {
+	if shard == nil {
+		return sextant.Errorf(sextant.Corrupt, "topology: a new shard has no description")
+	}
+	for _, p := range shard.Peers() {
+		if _, known := s.Peers[p]; !known && len(s.Peers) > 0 {
+			return sextant.Errorf(sextant.BadRequest, "Peer %d does not exist", p)
+		}
+	}
+	return nil
+}
+
 func (s *State) createKey(c *CreateKey) error {
 	was, ok := s.Collections[c.Collection]
 	if !ok || was.UUID != c.UUID {
@@ -60,10 +73,8 @@ func (s *State) createKey(c *CreateKey) error {
 		return sextant.Errorf(sextant.BadRequest, "Sharding key %s already exists for collection %s", c.Key, c.Collection)
 	}
 	for i := range c.Shards {
-		for _, p := range c.Shards[i].Peers() {
-			if _, known := s.Peers[p]; !known && len(s.Peers) > 0 {
-				return sextant.Errorf(sextant.BadRequest, "Peer %d does not exist", p)
-			}
+		if err := s.hosts(&c.Shards[i]); err != nil {
+			return err
 		}
 	}
 	own := s.edit().collection(c.Collection)

@@ -148,7 +148,7 @@ func (s *State) removePeer(p *RemovePeer) error {
 func (s *Shard) force(gone PeerID) {
 	var best PeerID
 	rank := func(p PeerID) int {
-		return slices.Index([]ReplicaState{Partial, Recovery, Dead, ManualRecovery, ""}, s.Replicas[p].State)
+		return slices.Index([]ReplicaState{ManualRecovery, Partial, Recovery, Dead}, s.Replicas[p].State)
 	}
 	for _, p := range s.Peers() {
 		if p != gone && (best == 0 || rank(p) > rank(best)) {

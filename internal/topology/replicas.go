@@ -1,6 +1,8 @@
 package topology
 
 import (
+	"slices"
+
 	"github.com/sextantdb/sextant"
 	"github.com/sextantdb/sextant/internal/order"
 )
@@ -77,13 +79,14 @@ func (s *State) set(e *edit, r SetReplica) error {
 	if !ok || was.State == r.State {
 		return nil
 	}
-	if now.lastActive(r.Peer) && !r.State.active() && was.State != Initializing || r.State == Dead && was.InSync && now.inSync() == 1 {
+	leaves := !r.State.counts()
+	if now.lastActive(r.Peer) && !r.State.active() && (was.State != Initializing || leaves) || leaves && was.InSync && now.inSync() == 1 {
 		return sextant.Errorf(sextant.WrongInput, "Cannot deactivate the last active replica %d of shard %d", r.Peer, id)
 	}
 	switch {
-	case r.State == Dead:
-		e.shard(r.Shard).leave(r.Peer, Dead, 0)
-	case !was.InSync:
+	case leaves:
+		e.shard(r.Shard).leave(r.Peer, r.State, 0)
+	case !was.InSync || slices.ContainsFunc(now.Transfers, func(t Transfer) bool { return t.To == r.Peer }):
 		return sextant.Errorf(sextant.WrongInput, "Replica %d of shard %d is not in sync: only a transfer makes it %s", r.Peer, id, r.State)
 	default:
 		own := e.shard(r.Shard)

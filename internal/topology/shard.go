@@ -62,6 +62,15 @@ func (s ReplicaState) Readable() bool {
 // active reports whether a replica of the state may be the sender of a transfer, and counts as one that keeps the shard alive.
 func (s ReplicaState) active() bool { return s == Active || s == ReshardingScaleDown }
 
+// counts reports whether a replica may take the state without a transfer and stay in sync.
+func (s ReplicaState) counts() bool {
+	switch s {
+	case Active, Initializing, Listener, Resharding, ReshardingScaleDown, ActiveRead:
+		return true
+	}
+	return false
+}
+
 // Sends reports whether a replica of the state may be the sender of a transfer.
 func (s ReplicaState) Sends() bool { return s.active() }
 

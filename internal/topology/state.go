@@ -175,9 +175,18 @@ func Decode(image []byte) (*State, error) {
 		return nil, sextant.Errorf(sextant.Corrupt, "topology: the image cannot be read: %w", err)
 	}
 	for name, c := range s.Collections {
+		if c == nil {
+			return nil, sextant.Errorf(sextant.Corrupt, "topology: the image has no description of collection %s", name)
+		}
 		for id, shard := range c.Shards {
+			if shard == nil {
+				return nil, sextant.Errorf(sextant.Corrupt, "topology: the image has no description of shard %d of %s", id, name)
+			}
 			if shard.UUID == "" { // of a standalone node of the first version
 				shard.UUID, shard.Term, shard.Version = fmt.Sprintf("%s/%d", c.UUID, id), 1, 1
+				if peers := shard.Peers(); len(peers) > 0 {
+					shard.Primary = peers[0]
+				}
 			}
 			s.locate(shard.UUID, place{name, id})
 		}

@@ -69,6 +69,12 @@ func (s *State) start(t *TransferStart) error {
 	if from := now.Replicas[t.From]; !from.State.active() || !from.InSync {
 		return sextant.Errorf(sextant.BadRequest, "Shard %d is not active on peer %d", id, t.From)
 	}
+	if t.From == t.To {
+		return sextant.Errorf(sextant.BadRequest, "cannot transfer shard to itself, \"to_peer_id\" must be different than %d in \"from_peer_id\"", t.From)
+	}
+	if t.Method == ReshardingStreamRecords {
+		return sextant.Errorf(sextant.BadRequest, "Target shard is not set for resharding transfer")
+	}
 	for _, p := range []PeerID{t.From, t.To} {
 		if _, ok := s.Peers[p]; !ok {
 			return sextant.Errorf(sextant.BadRequest, "Peer %d does not exist", p)
