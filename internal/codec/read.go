@@ -29,16 +29,21 @@ type Count struct {
 	Exact  bool
 }
 
-// AppendRead appends the binary form of a read: its plain parts as JSON, then its filters and ids.
+// AppendRead appends the binary form of a read: its plain parts as JSON, then its filters, ids and vector.
 func AppendRead(dst []byte, r Read) []byte {
 	var filters [2]*sextant.Filter
 	var ids []sextant.PointID
+	var vector *sextant.Vector
+	var threshold *float32
 	switch {
 	case r.Query != nil:
 		q := *r.Query
-		if q.Nearest != nil && q.Nearest.ID != nil {
-			ids = []sextant.PointID{*q.Nearest.ID}
-			q.Nearest = &sextant.VectorInput{Vector: q.Nearest.Vector}
+		threshold, q.ScoreThreshold = q.ScoreThreshold, nil
+		if q.Nearest != nil {
+			if q.Nearest.ID != nil {
+				ids = []sextant.PointID{*q.Nearest.ID}
+			}
+			vector, q.Nearest = q.Nearest.Vector, &sextant.VectorInput{}
 		}
 		filters = [2]*sextant.Filter{q.Filter, q.Params.IDFCorpus}
 		q.Filter, q.Params.IDFCorpus = nil, nil
@@ -63,7 +68,47 @@ func AppendRead(dst []byte, r Read) []byte {
 	for _, f := range filters {
 		dst = appendOptionalFilter(dst, f)
 	}
-	return appendIDs(dst, ids)
+	return appendTarget(appendIDs(dst, ids), vector, threshold)
+}
+
+const (
+	hasVector byte = 1 << iota
+	hasThreshold
+)
+
+// appendTarget appends what a query measures by, bit by bit: a float32 may be infinite, which JSON cannot say.
+func appendTarget(dst []byte, v *sextant.Vector, threshold *float32) []byte {
+	at := len(dst)
+	dst = append(dst, 0)
+	if v != nil {
+		dst[at] |= hasVector
+		dst = appendVector(appendUvarint(appendUvarint(dst, len(v.Values)), len(v.Indices)), v)
+	}
+	if threshold != nil {
+		dst[at] |= hasThreshold
+		dst = binary.LittleEndian.AppendUint32(dst, math.Float32bits(*threshold))
+	}
+	return dst
+}
+
+func (r *reader) target() (v *sextant.Vector, threshold *float32) {
+	has := r.byte()
+	if has > hasVector|hasThreshold {
+		r.fail("bad mark")
+	}
+	if has&hasVector != 0 {
+		r.floats = make([]float32, r.count(4))
+		r.indices = make([]uint32, r.count(4))
+		v = &sextant.Vector{}
+		r.vector(v)
+	}
+	if has&hasThreshold != 0 {
+		if b := r.take(4); b != nil {
+			f := math.Float32frombits(binary.LittleEndian.Uint32(b))
+			threshold = &f
+		}
+	}
+	return v, threshold
 }
 
 // ReadRead decodes what AppendRead wrote.
@@ -78,6 +123,7 @@ func ReadRead(in []byte) (Read, error) {
 	}
 	first, second := r.optionalFilter(), r.optionalFilter()
 	ids := r.ids()
+	vector, threshold := r.target()
 	if r.err == nil && r.pos != len(in) {
 		r.fail("trailing bytes")
 	}
@@ -87,8 +133,11 @@ func ReadRead(in []byte) (Read, error) {
 	switch {
 	case out.Query != nil:
 		out.Query.Filter, out.Query.Params.IDFCorpus = first, second
-		if out.Query.Nearest != nil && len(ids) > 0 {
-			out.Query.Nearest.ID = &ids[0]
+		out.Query.ScoreThreshold = threshold
+		if out.Query.Nearest != nil {
+			if out.Query.Nearest.Vector = vector; len(ids) > 0 {
+				out.Query.Nearest.ID = &ids[0]
+			}
 		}
 	case out.Scroll != nil:
 		if out.Scroll.Filter = first; len(ids) > 0 {

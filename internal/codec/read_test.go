@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"math"
 	"reflect"
 	"testing"
 
@@ -15,6 +16,9 @@ var reads = []Read{
 		Params: sextant.SearchParams{IDFCorpus: &sextant.Filter{}, IDFCorpusFlag: true, Rescore: new(false)}, ScoreThreshold: new(float32(0.25)), Limit: 1}},
 	{Scroll: &sextant.Scroll{Offset: &sextant.PointID{Hi: 1 << 63, Lo: 1<<64 - 1, IsUUID: true}, Limit: 1 << 40, OrderBy: &sextant.OrderBy{Key: sextant.MustPath("t"), Desc: true,
 		StartFrom: &sextant.OrderStart{Int: 1<<63 - 1, IsInt: true}}, WithVector: sextant.VectorSelector{All: true}}},
+	{Query: &sextant.Query{Nearest: &sextant.VectorInput{Vector: &sextant.Vector{Kind: sextant.Multi, Rows: 2, Values: []float32{float32(math.Inf(1)), float32(math.Copysign(0, -1)), 1, 2}}},
+		ScoreThreshold: new(float32(math.Inf(-1))), Limit: 1}},
+	{Query: &sextant.Query{Nearest: &sextant.VectorInput{ID: &sextant.PointID{Lo: 1<<64 - 1}}, Limit: 1}},
 	{Retrieve: &Retrieve{IDs: []sextant.PointID{sextant.NumID(1<<64 - 1)}, Payload: sextant.PayloadSelector{All: true}}},
 	{Count: &Count{Exact: true}},
 }

@@ -143,6 +143,8 @@ func (c *cluster) serveShard(ctx context.Context, method, uuid string, body []by
 		if err != nil {
 			return nil, err
 		}
+		ctx, cancel := replica.AnswerInTime(ctx)
+		defer cancel()
 		receipt, err := local.Update(ctx, r)
 		return replica.AppendReceipt(nil, receipt), err
 	case callRead:

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"context"
+	"hash/fnv"
 	"maps"
 	"slices"
 	"sync"
@@ -120,9 +121,17 @@ func (a *Accuser) work() {
 			if since[p].IsZero() {
 				since[p] = time.Now()
 			}
-			if time.Since(since[p]) >= downTime && a.o.Silence(p) >= downTime && a.agree(state, p) {
-				slices.Sort(byPeer[p])
-				command.Failed = append(command.Failed, a.accusations(state, p, byPeer[p])...)
+			if time.Since(since[p]) < downTime || a.o.Silence(p) < downTime {
+				continue
+			}
+			slices.Sort(byPeer[p])
+			list := a.accusations(state, p, byPeer[p])
+			if len(list) == 0 { // nobody could follow it; who waits suspects it again
+				for _, shard := range byPeer[p] {
+					a.clear(shard, p)
+				}
+			} else if a.agree(state, p) {
+				command.Failed = append(command.Failed, list...)
 			}
 		}
 		if len(command.Failed) > 0 {
@@ -187,15 +196,26 @@ func (a *Accuser) accusations(state *topology.State, suspect topology.PeerID, sh
 		if s == nil || s.Primary != suspect {
 			continue
 		}
-		var heir topology.PeerID
-		for _, p := range s.InSync() {
-			if p != suspect && a.o.Alive(p) && (heir == 0 || s.Replicas[heir].State != topology.Active && s.Replicas[p].State == topology.Active) {
-				heir = p
-			}
-		}
+		heir := a.heir(s, suspect)
 		if heir != 0 {
 			list = append(list, topology.ReplicaFailed{Shard: uuid, Term: s.Term, Version: s.Version, Peer: suspect, Successor: heir})
 		}
 	}
 	return list
+}
+
+// heir is an in-sync replica that lives, Active before others. Shards differ in theirs, so that one peer's death does not make
+// another one primary of everything; all peers name the same.
+func (a *Accuser) heir(s *topology.Shard, suspect topology.PeerID) topology.PeerID {
+	live := slices.DeleteFunc(s.InSync(), func(p topology.PeerID) bool { return p == suspect || !a.o.Alive(p) })
+	active := slices.DeleteFunc(slices.Clone(live), func(p topology.PeerID) bool { return s.Replicas[p].State != topology.Active })
+	if len(active) > 0 {
+		live = active
+	}
+	if len(live) == 0 {
+		return 0
+	}
+	h := fnv.New32a()
+	h.Write([]byte(s.UUID))
+	return live[int(h.Sum32()%uint32(len(live)))]
 }

@@ -49,8 +49,8 @@ func AppendReceipt(dst []byte, r sextant.Receipt) []byte {
 func ParseReceipt(b []byte) (sextant.Receipt, error) {
 	p := &parser{in: b}
 	r := sextant.Receipt{Seq: p.n(), Status: sextant.UpdateStatus(p.byte())}
-	if p.bad {
-		return r, sextant.Errorf(sextant.Corrupt, "malformed receipt")
+	if p.bad || len(p.in) > 0 || r.Status > sextant.WaitTimeout {
+		return sextant.Receipt{}, sextant.Errorf(sextant.Corrupt, "malformed receipt")
 	}
 	return r, nil
 }
@@ -61,6 +61,7 @@ const (
 	errorNotPrimary
 	errorUnknown
 	errorDeadline
+	errorForgotten
 )
 
 // AppendError appends an error so that ParseError gives one that means the same.
@@ -73,6 +74,8 @@ func AppendError(dst []byte, err error) []byte {
 		dst = binary.AppendUvarint(dst, uint64(no.Term))
 		dst = binary.AppendUvarint(dst, uint64(no.Primary))
 		return append(dst, no.Why...)
+	case errors.Is(err, errForgotten):
+		return append(dst, errorForgotten)
 	case errors.Is(err, ErrUnknown):
 		return append(append(dst, errorUnknown), err.Error()...)
 	case errors.Is(err, context.DeadlineExceeded) && !errors.As(err, &known):
@@ -101,6 +104,8 @@ func ParseError(b []byte) error {
 		return unknownError(p.in)
 	case errorDeadline:
 		return context.DeadlineExceeded
+	case errorForgotten:
+		return errForgotten
 	}
 	e := &sextant.Error{Kind: sextant.Kind(min(int(p.byte()), len(sextant.Kinds())-1)), RetryAfter: time.Duration(p.n())}
 	e.Text = string(p.in)

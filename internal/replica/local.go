@@ -241,7 +241,7 @@ func (l *Local) Update(ctx context.Context, r Request) (sextant.Receipt, error) 
 			l.ask(func(c *core) { c.recall(op, seq, outcome) }, op)
 			return l.await(ctx, op)
 		case forgotten:
-			return sextant.Receipt{}, fmt.Errorf("%w: it was sent too long ago", ErrUnknown)
+			return sextant.Receipt{}, errForgotten
 		}
 	}
 	var err error

@@ -1,8 +1,8 @@
 package replica
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,6 +10,7 @@ import (
 
 	"github.com/sextantdb/sextant"
 	"github.com/sextantdb/sextant/internal/codec"
+	"github.com/sextantdb/sextant/internal/order"
 	"github.com/sextantdb/sextant/internal/topology"
 )
 
@@ -55,6 +56,9 @@ func (s *Set) Read(ctx context.Context, r codec.Read) (codec.Answer, error) {
 			return codec.Answer{}, err
 		}
 		read.MinSeq = seq
+		if shard, _ = s.o.Shard(); shard == nil {
+			return codec.Answer{}, sextant.Errorf(sextant.NotFound, "the shard does not exist any more")
+		}
 	}
 	readable := shard.Readable()
 	if len(readable) == 0 { // a fresh collection is not refused
@@ -135,7 +139,7 @@ func ReadLocal(ctx context.Context, local *Local, reader Reader, r Read) (a code
 		return a, err
 	}
 	if r.MinSeq > 0 {
-		if err := local.Await(ctx, r.MinSeq); err != nil {
+		if err := awaitBriefly(ctx, local, r.MinSeq); err != nil {
 			return a, err
 		}
 	}
@@ -150,6 +154,19 @@ func ReadLocal(ctx context.Context, local *Local, reader Reader, r Read) (a code
 		a.Count, err = reader.Count(ctx, r.Count.Filter, r.Count.Exact)
 	}
 	return a, err
+}
+
+// lagTime is for how long a read waits for a replica that lacks what it has to see; it may have left the in-sync set.
+const lagTime = time.Second
+
+func awaitBriefly(ctx context.Context, local *Local, seq order.Seq) error {
+	inner, cancel := context.WithTimeout(ctx, lagTime)
+	defer cancel()
+	err := local.Await(inner, seq)
+	if err != nil && inner.Err() != nil && ctx.Err() == nil {
+		return sextant.Errorf(sextant.Precondition, "the replica has not applied entry %d", seq)
+	}
+	return err
 }
 
 // passing reports whether another replica may do better.
@@ -187,14 +204,9 @@ func (s *Set) one(ctx context.Context, shard *topology.Shard, peers []topology.P
 		go func() { answers <- s.ask(ctx, shard, p, r) }()
 	}
 	launch()
-	wait := hurry
+	wait, more := hurry, 1 // after that time so many more are asked
 	if o.FanOut > 0 {
-		if wait = o.FanOutDelay; wait == 0 {
-			for range min(o.FanOut, len(peers)-1) {
-				launch()
-			}
-			wait = hurry
-		}
+		wait, more = o.FanOutDelay, o.FanOut
 	}
 	var failures []string
 	for {
@@ -210,13 +222,13 @@ func (s *Set) one(ctx context.Context, shard *topology.Shard, peers []topology.P
 			if next < len(peers) {
 				launch()
 			} else if open == 0 {
-				return codec.Answer{}, sextant.Errorf(sextant.Internal, "%d of %d read operations failed:\n  %s", len(failures), len(peers), strings.Join(failures, "\n  "))
+				return codec.Answer{}, allFailed(failures, len(peers))
 			}
 		case <-slow.C:
-			if next < len(peers) {
+			for range min(more, len(peers)-next) {
 				launch()
 			}
-			wait = hurry
+			wait, more = hurry, 1
 		case <-ctx.Done():
 			slow.Stop()
 			return codec.Answer{}, ctx.Err()
@@ -240,8 +252,14 @@ func (s *Set) several(ctx context.Context, shard *topology.Shard, peers []topolo
 	}
 	var good []answer
 	var failures []string
+	slow := time.NewTicker(hurry)
+	defer slow.Stop()
 	for len(good) < ask {
 		select {
+		case <-slow.C:
+			if next < len(peers) {
+				launch()
+			}
 		case a := <-answers:
 			if a.err == nil {
 				good = append(good, a)
@@ -254,12 +272,23 @@ func (s *Set) several(ctx context.Context, shard *topology.Shard, peers []topolo
 			if next < len(peers) {
 				launch()
 			} else if len(good)+len(peers)-len(failures) < ask {
-				return codec.Answer{}, errors.Join(sextant.Errorf(sextant.Internal, "%d of %d read operations failed:\n  %s", len(failures), len(peers), strings.Join(failures, "\n  ")))
+				return codec.Answer{}, allFailed(failures, len(peers))
 			}
 		case <-ctx.Done():
 			return codec.Answer{}, ctx.Err()
 		}
 	}
-	slices.SortFunc(good, func(a, b answer) int { return int(int64(a.peer) - int64(b.peer)) })
-	return settle(good, need, r.Count != nil, o.Consistency == "majority"), nil
+	slices.SortFunc(good, func(a, b answer) int { return cmp.Compare(a.peer, b.peer) })
+	limit := 0
+	switch {
+	case r.Query != nil:
+		limit = r.Query.Limit
+	case r.Scroll != nil:
+		limit = r.Scroll.Limit
+	}
+	return settle(good, need, limit, r.Count != nil, o.Consistency == "majority"), nil
+}
+
+func allFailed(failures []string, asked int) error {
+	return sextant.Errorf(sextant.Internal, "%d of %d read operations failed:\n  %s", len(failures), asked, strings.Join(failures, "\n  "))
 }

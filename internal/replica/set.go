@@ -1,9 +1,9 @@
 package replica
 
 import (
-	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -24,6 +24,9 @@ type Peers interface {
 	Read(ctx context.Context, to topology.PeerID, shard string, r Read) (codec.Answer, error)
 	Barrier(ctx context.Context, to topology.PeerID, shard string) (order.Seq, error)
 }
+
+// errForgotten says that a retried update may have been done so long ago that nobody remembers.
+var errForgotten = fmt.Errorf("%w: it was sent too long ago", ErrUnknown)
 
 // ErrAway says that a peer was certainly not reached.
 var ErrAway = errors.New("the peer cannot be reached")
@@ -101,6 +104,8 @@ func (s *Set) Update(ctx context.Context, u sextant.Update, wait sextant.Wait) (
 		case err == nil:
 			return receipt, nil
 		case errors.As(err, &no):
+		case errors.Is(err, errForgotten):
+			return sextant.Receipt{}, &sextant.Error{Text: "outcome unknown: the update may have been done, so long ago that nobody remembers", Err: err}
 		case errors.Is(err, ErrAway):
 			s.o.Suspect(shard.UUID, shard.Primary)
 		case errors.Is(err, ErrUnknown), sextant.KindOf(err) == sextant.Internal && !isUser(err):
@@ -151,9 +156,11 @@ func (s *Set) try(ctx context.Context, shard *topology.Shard, r Request) (sextan
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	var guard sync.WaitGroup
+	defer guard.Wait()
 	over := make(chan struct{})
 	defer close(over)
-	go s.guard(stop, over, shard)
+	guard.Go(func() { s.guard(stop, over, shard) })
 	return s.o.Peers.Update(ctx, shard.Primary, shard.UUID, r)
 }
 
@@ -177,6 +184,16 @@ func (s *Set) guard(stop context.CancelFunc, over <-chan struct{}, shard *topolo
 	}
 }
 
+// AnswerInTime returns a context that ends a little before ctx does: what happens then is answered to a caller who has the same
+// deadline.
+func AnswerInTime(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithDeadline(ctx, deadline.Add(-min(100*time.Millisecond, time.Until(deadline)/10)))
+}
+
 // late is the error of an update whose time has passed.
 func (s *Set) late(ctx context.Context, sent bool, last error) error {
 	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
@@ -185,14 +202,12 @@ func (s *Set) late(ctx context.Context, sent bool, last error) error {
 	if isUser(last) {
 		return last
 	}
-	if sent {
-		return sextant.Errorf(sextant.Internal, "%w: %w", ErrUnknown, last)
+	e := &sextant.Error{Kind: sextant.Timeout, Err: errors.Join(ctx.Err(), last)}
+	if e.Text = "Timeout error: Update operation timed out, it was not done: " + last.Error(); sent {
+		e.Text = "Timeout error: Update operation timed out, its outcome is unknown: " + last.Error()
+		e.Err = errors.Join(ErrUnknown, e.Err)
 	}
-	var no *NotPrimary
-	if errors.As(last, &no) || errors.Is(last, ErrAway) {
-		return sextant.Errorf(sextant.Internal, "The update was not done: no primary took it in time: %w", last)
-	}
-	return cmp.Or(last, ctx.Err())
+	return e
 }
 
 // primaryBarrier asks the primary for a seq that holds everything acknowledged before.
