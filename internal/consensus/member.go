@@ -3,6 +3,7 @@ package consensus
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -130,6 +131,7 @@ func (m *Member) load() error {
 		m.window = window{}
 	}
 	m.applied, m.appliedAt = b.Index, b.Term
+	m.removed = len(b.Voters) > 0 && !m.member(m.opts.ID)
 	if len(b.Machine) > 0 {
 		return m.opts.Machine.Restore(b.Machine)
 	}
@@ -183,7 +185,7 @@ func (m *Member) catchUp() error {
 	commit := uint64(m.store.log.Commit())
 	for _, e := range m.store.entries {
 		if i := e.GetIndex(); i > m.applied && i <= commit {
-			if _, command, ok := unwrap(e); ok && len(command) > 0 {
+			if id, command, ok := unwrap(e); ok && m.window.add(id) && len(command) > 0 {
 				_ = m.opts.Machine.Apply(i, command) // a user's error was one before
 			}
 			m.applied, m.appliedAt = i, e.GetTerm()
@@ -216,6 +218,7 @@ func (m *Member) boot() error {
 		return fmt.Errorf("consensus: %w", err)
 	}
 	m.node = node
+	m.leader, m.role, m.conf = raft.None, raft.StateFollower, confQueue{}
 	if v := m.store.conf.GetVoters(); len(v) == 1 && v[0] == m.opts.ID {
 		return node.Campaign() // there is nobody to wait for
 	}
@@ -242,7 +245,7 @@ func (m *Member) work() {
 	pause := firstPause
 	for {
 		began := time.Now()
-		err := m.loop()
+		err := guarded(m.loop)
 		if m.life.Err() != nil {
 			m.failAll(sextant.Errorf(sextant.Unavailable, "the node is stopping"))
 			return
@@ -263,16 +266,29 @@ func (m *Member) work() {
 				return
 			}
 			pause = min(2*pause, longPause)
-			if err = m.reopen(); err == nil {
+			if err = guarded(m.reopen); err == nil {
 				break
 			}
 		}
 	}
 }
 
+// guarded makes an error of raft's panics, which say that the log cannot be what it was: data goes on being served.
+func guarded(do func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = sextant.Errorf(sextant.Internal, "consensus: %v", r)
+		}
+	}()
+	return do()
+}
+
 func (m *Member) reopen() error {
 	closing := m.store.close()
 	store, err := openStorage(m.opts.FS, m.opts.Dir)
+	if err == nil && store == nil {
+		err = sextant.Errorf(sextant.Corrupt, "consensus: %s is gone from %s", imageFile, m.opts.Dir)
+	}
 	if err != nil {
 		return errors.Join(err, closing)
 	}
@@ -377,7 +393,9 @@ func (m *Member) turn(s *raft.SoftState) {
 
 func (m *Member) tick() {
 	m.ticks++
-	m.node.Tick()
+	if !m.removed || m.role == raft.StateLeader { // a leader that has left tells the others for a while
+		m.node.Tick()
+	}
 	if m.ticks%10 == 0 {
 		m.again(false)
 	}
@@ -402,7 +420,7 @@ func (m *Member) send(list []*pb.Message) {
 // What the first byte of a message says.
 const (
 	messageRaft   byte = iota
-	messageNotice      // "you are not a member"
+	messageNotice      // "you are not a member", as of the log's index that follows (uvarint)
 	messageWant        // asks for an image
 )
 
@@ -415,7 +433,9 @@ func (m *Member) Step(from uint64, message []byte) {
 	m.box.put(func() {
 		switch kind {
 		case messageNotice:
-			m.notice(from)
+			if applied, n := binary.Uvarint(body); n > 0 {
+				m.notice(from, applied)
+			}
 		case messageWant:
 			m.give(from)
 		case messageRaft:
@@ -434,7 +454,7 @@ func (m *Member) step(from uint64, msg *pb.Message) {
 		return
 	}
 	if t := msg.GetType(); (t == pb.MsgPreVote || t == pb.MsgVote || t == pb.MsgProp) && !m.member(from) && len(m.store.conf.GetVoters()) > 0 {
-		m.opts.Transport.Send(from, []byte{messageNotice})
+		m.opts.Transport.Send(from, binary.AppendUvarint([]byte{messageNotice}, m.applied))
 		return
 	}
 	if msg.GetType() == pb.MsgProp && m.role == raft.StateLeader {
@@ -467,10 +487,11 @@ func (m *Member) member(id uint64) bool {
 	return slices.Contains(m.store.conf.GetVoters(), id) || slices.Contains(m.store.conf.GetLearners(), id)
 }
 
-// notice counts the voters that say that this member is none any more.
-func (m *Member) notice(from uint64) {
+// notice counts the voters that say that this member is none any more. One that has applied less than this member knows less:
+// it may not have heard yet that this member came.
+func (m *Member) notice(from, applied uint64) {
 	voters := m.store.conf.GetVoters()
-	if !slices.Contains(voters, from) || len(voters) < 2 {
+	if applied <= m.applied || !slices.Contains(voters, from) || len(voters) < 2 {
 		return
 	}
 	m.notices[from] = true

@@ -131,12 +131,17 @@ func (m *Member) submit(w *waiting) {
 	}
 }
 
+// oldest bounds how many proposals are submitted again at a time.
+const oldest = 64
+
 // again submits what has no answer: a new leader has not heard of it, and an old one may have lost it.
 func (m *Member) again(all bool) {
-	for _, number := range slices.Sorted(maps.Keys(m.open)) {
-		if w := m.open[number]; all || len(m.open) < 64 {
-			m.submit(w)
-		}
+	numbers := slices.Sorted(maps.Keys(m.open))
+	if !all {
+		numbers = numbers[:min(len(numbers), oldest)]
+	}
+	for _, number := range numbers {
+		m.submit(m.open[number])
 	}
 }
 
@@ -277,9 +282,7 @@ func (m *Member) readable(r raft.ReadState) {
 		if q.id > id {
 			return false
 		}
-		if q.id == id {
-			q.tell(outcome{index: r.Index})
-		}
+		q.tell(outcome{index: r.Index}) // what answers a later question answers this one
 		return true
 	})
 }

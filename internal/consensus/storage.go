@@ -174,6 +174,11 @@ func (s *storage) save(ctx context.Context, h *pb.HardState, entries []*pb.Entry
 		s.vote = v
 	}
 	if len(entries) > 0 {
+		// What is known to be committed stands in the records that come now: after a crash no second membership change
+		// may be forgotten, or a member could elect itself among those it remembers.
+		if h != nil {
+			s.log.SetCommit(min(order.Seq(h.GetCommit()), s.log.Last().Seq, order.Seq(entries[0].GetIndex()-1)))
+		}
 		if err := s.append(ctx, entries); err != nil {
 			return err
 		}
