@@ -204,7 +204,9 @@ func TestWhatUsersDidWrongIsNotTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, end := range []error{sextant.Errorf(sextant.WrongInput, "no such vector"), noQuorum(3), sextant.Errorf(sextant.Quota, "full")} {
 			w, s := newScript(topology.Active)
-			w.update = func(context.Context, topology.PeerID, Request) (sextant.Receipt, error) { return sextant.Receipt{}, end }
+			w.update = func(context.Context, topology.PeerID, Request) (sextant.Receipt, error) {
+				return sextant.Receipt{}, end
+			}
 			if _, err, took := doUpdate(s); !errors.Is(err, end) || took > 0 || len(w.requests) != 1 {
 				t.Errorf("%v became %v after %s and %d tries", end, err, took, len(w.requests))
 			}
@@ -237,7 +239,9 @@ func TestTheDeadlineSaysWhatIsKnown(t *testing.T) {
 			unknown bool
 		}{{&NotPrimary{}, false}, {ErrAway, false}, {errors.New("lost"), true}} {
 			w, s := newScript(topology.Active)
-			w.update = func(context.Context, topology.PeerID, Request) (sextant.Receipt, error) { return sextant.Receipt{}, c.end }
+			w.update = func(context.Context, topology.PeerID, Request) (sextant.Receipt, error) {
+				return sextant.Receipt{}, c.end
+			}
 			_, err, took := doUpdate(s)
 			if took != 10*time.Second || sextant.KindOf(err) != sextant.Timeout || errors.Is(err, ErrUnknown) != c.unknown || !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("%v became %v after %s", c.end, err, took)
