@@ -46,6 +46,7 @@ type cluster struct {
 	ready   atomic.Bool
 	caught  atomic.Bool
 	run     sync.WaitGroup
+	acting  chan struct{} // the token of those who write actedFile
 
 	mu      sync.Mutex
 	made    uint64        // index of the topology that reality matches
@@ -59,7 +60,7 @@ type cluster struct {
 // openCluster starts a node of a cluster. It returns when the node is a member under its present address.
 func (n *Node) openCluster(ctx context.Context) error {
 	o := n.opts.Cluster
-	c := &cluster{n: n, o: o, busy: map[string]bool{}, aligned: map[string]uint64{}, sets: map[string]*replica.Set{}}
+	c := &cluster{n: n, o: o, busy: map[string]bool{}, aligned: map[string]uint64{}, sets: map[string]*replica.Set{}, acting: make(chan struct{}, 1)}
 	n.cluster = c
 	n.engines = newEngines(n)
 	for _, dir := range []string{n.store.Temp, n.incoming()} {

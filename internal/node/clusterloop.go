@@ -117,6 +117,8 @@ func (c *cluster) actedOn() uint64 {
 
 // act notes, durably, that a replica is made by a topology.
 func (c *cluster) act(index uint64) error {
+	c.acting <- struct{}{} // one at a time writes the file, and it never goes back
+	defer func() { <-c.acting }()
 	if c.actedOn() >= index {
 		return nil
 	}

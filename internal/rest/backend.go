@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"time"
 
@@ -17,6 +18,24 @@ type backend interface {
 	collections
 	points
 	snapshots
+	clusters
+}
+
+type clusters interface {
+	MayChange(a auth.Access, name string) error
+	Cluster(a auth.Access) (node.ClusterInfo, error)
+	RemovePeer(ctx context.Context, a auth.Access, id uint64, force bool, timeout time.Duration) error
+	RecoverConsensus(a auth.Access) error
+	MetadataKeys(a auth.Access) ([]string, error)
+	Metadata(a auth.Access, key string) (json.RawMessage, error)
+	SetMetadata(ctx context.Context, a auth.Access, key string, value json.RawMessage, wait bool) error
+	CreateShardKey(ctx context.Context, a auth.Access, name string, k node.CreateShardKey, timeout time.Duration) error
+	DropShardKey(ctx context.Context, a auth.Access, name string, key node.ShardKey, timeout time.Duration) error
+	DropReplica(ctx context.Context, a auth.Access, name string, shard uint32, peer uint64, timeout time.Duration) error
+	StartTransfer(ctx context.Context, a auth.Access, name string, t node.Transfer, timeout time.Duration) error
+	AbortTransfer(ctx context.Context, a auth.Access, name string, t node.Transfer, timeout time.Duration) error
+	RestartTransfer(ctx context.Context, a auth.Access, name string, t node.Transfer, timeout time.Duration) error
+	ClusterTelemetry(ctx context.Context, a auth.Access, timeout time.Duration) (node.ClusterTelemetry, error)
 }
 
 type process interface {

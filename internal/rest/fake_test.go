@@ -3,6 +3,7 @@ package rest
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -19,6 +20,7 @@ import (
 
 // fake stands for a node: it remembers what it was asked and answers what the test wants.
 type fake struct {
+	clusters // what is not below is not asked for
 	settings config.Config
 	err      error // of every operation
 	key      string
@@ -42,6 +44,7 @@ type fake struct {
 	next     *sextant.PointID
 	info     node.CollectionInfo
 	cluster  node.CollectionCluster
+	peers    node.ClusterInfo
 	builds   node.Optimizations
 	report   []node.CollectionReport
 	snapshot string // content
@@ -132,6 +135,14 @@ func (f *fake) CollectionCluster(auth.Access, string) (node.CollectionCluster, e
 func (f *fake) ChangeCluster(auth.Access, string) error {
 	return sextant.Errorf(sextant.Standalone, "Qdrant is running in standalone mode")
 }
+
+func (f *fake) Cluster(auth.Access) (node.ClusterInfo, error) { return f.peers, nil }
+func (f *fake) RecoverConsensus(a auth.Access) error          { return f.ChangeCluster(a, "") }
+func (f *fake) MetadataKeys(a auth.Access) ([]string, error)  { return nil, f.ChangeCluster(a, "") }
+func (f *fake) Metadata(a auth.Access, _ string) (json.RawMessage, error) {
+	return nil, f.ChangeCluster(a, "")
+}
+
 func (f *fake) ShardKeys(auth.Access, string) ([]node.ShardKey, bool, error) {
 	return nil, false, f.err
 }

@@ -195,6 +195,13 @@ func (c *call) readOptions() (o node.ReadOptions, err error) {
 	}
 	o.Timeout = timeout
 	o.Affinity = c.r.Header.Get("X-Qdrant-Route-Affinity")
+	switch want := c.r.Header.Get("X-Sextant-Read"); want {
+	case "":
+	case "linearizable":
+		o.Linearizable = true
+	default:
+		return o, sextant.Errorf(sextant.BadRequest, "the header X-Sextant-Read can be linearizable, not %q", want)
+	}
 	switch o.Consistency = c.query().Get("consistency"); o.Consistency {
 	case "", "majority", "quorum", "all":
 		return o, nil

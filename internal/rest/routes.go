@@ -24,15 +24,16 @@ func routes() []*route {
 		{method: "DELETE", pattern: "/issues", do: (*call).clearIssues},
 
 		{method: "GET", pattern: "/cluster", do: (*call).cluster},
-		{method: "DELETE", pattern: "/cluster/peer/{peer_id}", do: (*call).clusterOnly},
-		{method: "POST", pattern: "/cluster/recover", do: (*call).clusterOnly},
-		{method: "GET", pattern: "/cluster/metadata/keys", do: (*call).clusterOnly},
-		{method: "GET", pattern: "/cluster/metadata/keys/{key}", do: (*call).clusterOnly},
-		{method: "PUT", pattern: "/cluster/metadata/keys/{key}", do: (*call).clusterOnly},
-		{method: "DELETE", pattern: "/cluster/metadata/keys/{key}", do: (*call).clusterOnly},
-		{method: "POST", pattern: collection + "/cluster", do: (*call).collectionClusterOnly},
-		{method: "PUT", pattern: collection + "/shards", do: (*call).collectionClusterOnly},
-		{method: "POST", pattern: collection + "/shards/delete", do: (*call).collectionClusterOnly},
+		{method: "DELETE", pattern: "/cluster/peer/{peer_id}", do: (*call).removePeer},
+		{method: "POST", pattern: "/cluster/recover", do: (*call).recoverConsensus},
+		{method: "GET", pattern: "/cluster/metadata/keys", do: (*call).metadataKeys},
+		{method: "GET", pattern: "/cluster/metadata/keys/{key}", do: (*call).metadata},
+		{method: "PUT", pattern: "/cluster/metadata/keys/{key}", do: (*call).setMetadata},
+		{method: "DELETE", pattern: "/cluster/metadata/keys/{key}", do: (*call).setMetadata},
+		{method: "GET", pattern: "/cluster/telemetry", do: (*call).clusterTelemetry},
+		{method: "POST", pattern: collection + "/cluster", do: (*call).changeCluster},
+		{method: "PUT", pattern: collection + "/shards", do: (*call).createShardKey},
+		{method: "POST", pattern: collection + "/shards/delete", do: (*call).dropShardKey},
 
 		{method: "GET", pattern: "/collections", do: (*call).listCollections},
 		{method: "GET", pattern: collection, do: (*call).collectionInfo},
@@ -108,7 +109,6 @@ func routes() []*route {
 		{"POST", shard + "/snapshot/partial/recover_from"},
 		{"GET", "/quotas"},
 		{"PUT", "/quotas"},
-		{"GET", "/cluster/telemetry"},
 	} {
 		list = append(list, &route{method: missing[0], pattern: missing[1], do: (*call).absent})
 	}
@@ -152,15 +152,3 @@ func (c *call) clearIssues() error {
 	}
 	return c.raw("true")
 }
-
-func (c *call) cluster() error {
-	if err := c.access.GlobalRead(); err != nil {
-		return err
-	}
-	return c.raw(`{"status":"disabled"}`)
-}
-
-// clusterOnly refuses what needs a cluster, after the check that the caller might do it there.
-func (c *call) clusterOnly() error { return c.h.node.ChangeCluster(c.access, "") }
-
-func (c *call) collectionClusterOnly() error { return c.h.node.ChangeCluster(c.access, c.param(0)) }

@@ -93,13 +93,26 @@ func (c *call) collectionCluster() error {
 	for _, s := range info.Remote {
 		remotes = append(remotes, remote{s.ID, shardKeyJSON(s.Key), s.Peer, s.State})
 	}
+	type transfer struct {
+		ID      uint32  `json:"shard_id"`
+		ToShard *uint32 `json:"to_shard_id,omitempty"`
+		From    uint64  `json:"from"`
+		To      uint64  `json:"to"`
+		Sync    bool    `json:"sync"`
+		Method  string  `json:"method"`
+		Comment string  `json:"comment,omitempty"`
+	}
+	transfers := []transfer{}
+	for _, t := range info.Transfers {
+		transfers = append(transfers, transfer{t.Shard, t.ToShard, t.From, t.To, t.Sync, t.Method, t.Comment})
+	}
 	return c.value(struct {
 		Peer      uint64     `json:"peer_id"`
 		Shards    int        `json:"shard_count"`
 		Local     []local    `json:"local_shards"`
 		Remote    []remote   `json:"remote_shards"`
-		Transfers []struct{} `json:"shard_transfers"`
-	}{info.PeerID, info.ShardCount, locals, remotes, []struct{}{}})
+		Transfers []transfer `json:"shard_transfers"`
+	}{info.PeerID, info.ShardCount, locals, remotes, transfers})
 }
 
 type optimizationInfo struct {
