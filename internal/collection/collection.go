@@ -41,6 +41,8 @@ type View struct {
 	Fields map[string]sextant.FieldSpec
 	Shards map[topology.ShardID]Shard
 	Keys   map[topology.ShardID]topology.ShardKey // with custom sharding
+	// Standing tells what the replicas of a shard are good for now. nil: all is well with them, always.
+	Standing func(topology.ShardID) Standing
 	// Resident tells the share of the machine's memory that this process takes, in percent; -1: unknown. nil: never asked.
 	Resident func() int
 	// Searches bounds the searches that run at the same time: each takes a place while it runs. nil: no bound.
@@ -96,8 +98,9 @@ type Read struct {
 	Timeout  time.Duration // that the request asked for; 0: none
 	Default  time.Duration // used when it asked for none
 	Keys     []topology.ShardKey
-	Shard    *topology.ShardID // only this one
-	Internal bool              // not limited by strict mode
+	Fallback *topology.ShardKey // in place of the one key, if that one cannot be read
+	Shard    *topology.ShardID  // only this one
+	Internal bool               // not limited by strict mode
 }
 
 // Write says how an update is done.
@@ -106,53 +109,13 @@ type Write struct {
 	Timeout *time.Duration // nil: Default
 	Default time.Duration
 	Keys    []topology.ShardKey
+	// Fallback stands in for the one key if that one does not exist or has nobody active.
+	Fallback *topology.ShardKey
 }
 
 // custom reports whether users choose shards by key.
 func (v *View) custom() bool {
 	return v.Config.Params.ShardingMethod != nil && *v.Config.Params.ShardingMethod == "custom"
-}
-
-// forRead returns the shards that a read asks, ascending.
-func (v *View) forRead(r Read) ([]topology.ShardID, error) {
-	if r.Shard != nil {
-		if _, ok := v.Shards[*r.Shard]; !ok {
-			return nil, sextant.Errorf(sextant.NotFound, "shard %d not found", *r.Shard)
-		}
-		return []topology.ShardID{*r.Shard}, nil
-	}
-	if len(r.Keys) == 0 {
-		return v.all.Shards(), nil
-	}
-	var shards []topology.ShardID
-	for _, key := range r.Keys {
-		ring, ok := v.rings[key]
-		if !ok {
-			return nil, sextant.Errorf(sextant.BadRequest, "Shard key %s not found", key)
-		}
-		shards = append(shards, ring.Shards()...)
-	}
-	slices.Sort(shards)
-	return slices.Compact(shards), nil
-}
-
-// forWrite returns the rings that a write goes to.
-func (v *View) forWrite(w Write) ([]topology.Ring, error) {
-	if len(w.Keys) == 0 {
-		if v.custom() {
-			return nil, sextant.Errorf(sextant.WrongInput, "Shard key not specified")
-		}
-		return []topology.Ring{v.all}, nil
-	}
-	var rings []topology.Ring
-	for _, key := range w.Keys {
-		ring, ok := v.rings[key]
-		if !ok {
-			return nil, sextant.Errorf(sextant.WrongInput, "Shard key %s not found", key)
-		}
-		rings = append(rings, ring)
-	}
-	return rings, nil
 }
 
 // within runs f with the read's deadline and turns its passing into the error that users see.
