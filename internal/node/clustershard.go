@@ -25,6 +25,15 @@ func sextant404(s *slot) error {
 func (c *cluster) view(h *hosted, info *topology.Collection) collection.View {
 	v := collection.View{Config: info.Config, Fields: info.Fields, Shards: map[topology.ShardID]collection.Shard{},
 		Keys: map[topology.ShardID]topology.ShardKey{}, Resident: c.n.space.residentPercent, Searches: c.n.searches}
+	if info.Custom() { // judged when a request asks, since states change more often than views
+		ids := map[topology.ShardID]string{}
+		for id, shard := range info.Shards {
+			ids[id] = shard.UUID
+		}
+		v.Standing = func(id topology.ShardID) collection.Standing {
+			return collection.StandingOf(c.n.machine.State().Shard(ids[id]))
+		}
+	}
 	for id, shard := range info.Shards {
 		v.Shards[id] = &clusterShard{c: c, h: h, id: id, set: c.set(h, id, shard.UUID), uuid: shard.UUID}
 		if shard.Key != nil {
