@@ -60,9 +60,9 @@ func (s *Set) Read(ctx context.Context, r codec.Read) (codec.Answer, error) {
 			return codec.Answer{}, sextant.Errorf(sextant.NotFound, "the shard does not exist any more")
 		}
 	}
-	readable := shard.Readable()
-	if len(readable) == 0 { // a fresh collection is not refused
-		readable = slices.DeleteFunc(shard.InSync(), func(p topology.PeerID) bool { return shard.Replicas[p].State != topology.Initializing })
+	shard, readable, err := s.begun(ctx, shard)
+	if err != nil {
+		return codec.Answer{}, err
 	}
 	n := len(shard.Replicas)
 	ask, need, err := plan(o.Consistency, n, len(readable))
@@ -77,6 +77,31 @@ func (s *Set) Read(ctx context.Context, r codec.Read) (codec.Answer, error) {
 		return s.several(ctx, shard, peers, read, ask, need, o)
 	}
 	return s.one(ctx, shard, peers, read, o)
+}
+
+// begunTime is for how long a read of a new shard waits for its replicas to become active.
+const begunTime = 2 * time.Second
+
+// begun returns the replicas that may be read. A shard whose replicas are being made is not refused: they are active in a moment.
+func (s *Set) begun(ctx context.Context, shard *topology.Shard) (*topology.Shard, []topology.PeerID, error) {
+	ctx, cancel := context.WithTimeout(ctx, begunTime)
+	defer cancel()
+	for {
+		moved := s.o.Moved()
+		if shard, _ = s.o.Shard(); shard == nil {
+			return nil, nil, sextant.Errorf(sextant.NotFound, "the shard does not exist any more")
+		}
+		making := slices.ContainsFunc(shard.InSync(), func(p topology.PeerID) bool { return shard.Replicas[p].State == topology.Initializing })
+		readable := shard.Readable()
+		if len(readable) > 0 || !making {
+			return shard, readable, nil
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return shard, nil, nil
+		}
+	}
 }
 
 // plan returns how many replicas are asked, and in how many answers an item must be.

@@ -232,3 +232,25 @@ func TestALinearizableReadAsksThePrimary(t *testing.T) {
 		}
 	})
 }
+
+// The replicas of a new shard are active in a moment: a read waits for them.
+func TestAFreshShardIsNotRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newScript(topology.Initializing, topology.Initializing)
+		w.read = saying
+		if _, err, took := doRead(s, ReadOptions{}); err == nil || !strings.HasSuffix(err.Error(), "does not have enough active replicas") || took != begunTime {
+			t.Error(err, took)
+		}
+		time.AfterFunc(50*time.Millisecond, func() {
+			w.mu.Lock()
+			next := *w.shard
+			next.Replicas = map[topology.PeerID]topology.Replica{2: {State: topology.Active, InSync: true}, 3: w.shard.Replicas[3]}
+			w.shard = &next
+			w.mu.Unlock()
+			w.elect(2)
+		})
+		if a, err, took := doRead(s, ReadOptions{}); err != nil || a.Count != 2 || took != 50*time.Millisecond {
+			t.Error(a, err, took)
+		}
+	})
+}
