@@ -302,9 +302,16 @@ func (m *Member) reopen() error {
 // ticksAtOnce bounds the time that passes at once for a process that did not run.
 const ticksAtOnce = 2
 
+// phase sets this member's ticks apart from those of others that start at the same moment: what happens at one instant has no
+// order, and a simulated run could not be repeated.
+func (m *Member) phase() time.Duration {
+	h := m.opts.ID*0x9e3779b97f4a7c15 + m.opts.Life*0xbf58476d1ce4e5b9
+	return time.Duration((h >> 11) % uint64(m.opts.Tick))
+}
+
 // loop steps raft by whatever comes, and does at once what it wants done. It returns when the disk fails, or at the end.
 func (m *Member) loop() error {
-	timer := time.AfterFunc(m.opts.Tick, m.box.tick)
+	timer := time.AfterFunc(m.opts.Tick+m.phase(), m.box.tick)
 	defer func() { timer.Stop() }()
 	for {
 		if err := m.ready(); err != nil {

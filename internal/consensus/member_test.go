@@ -60,6 +60,8 @@ type group struct {
 	t       *testing.T
 	rand    *rand.Rand
 	loss    int // in percent
+	twice   int // in percent
+	direct  bool
 	compact uint64
 	mu      sync.Mutex
 	members map[uint64]*peer
@@ -77,12 +79,32 @@ type peer struct {
 
 func (p *peer) Send(to uint64, message []byte) {
 	p.g.mu.Lock()
-	lost := p.g.rand.IntN(100) < p.g.loss || p.cut
-	delay := time.Duration(1+p.g.rand.IntN(5)) * time.Millisecond
-	p.g.mu.Unlock()
-	if lost {
+	if p.g.direct {
+		if other := p.g.members[to]; other != nil {
+			other.m.Step(p.id, message)
+		}
+		p.g.mu.Unlock()
 		return
 	}
+	lost := p.g.rand.IntN(100) < p.g.loss || p.cut
+	delay := time.Millisecond + time.Duration(p.g.rand.IntN(5e6)) // hardly ever two at once: a run can be repeated
+	twice, later := p.g.rand.IntN(100) < p.g.twice, time.Duration(p.g.rand.IntN(300e6))
+	p.g.mu.Unlock()
+	if !lost {
+		p.deliver(to, message, delay)
+	}
+	if twice {
+		p.deliver(to, message, later)
+	}
+}
+
+func (g *group) cut(p *peer, off bool) {
+	g.mu.Lock()
+	p.cut = off
+	g.mu.Unlock()
+}
+
+func (p *peer) deliver(to uint64, message []byte, delay time.Duration) {
 	time.AfterFunc(delay, func() {
 		p.g.mu.Lock()
 		other := p.g.members[to]
@@ -145,6 +167,24 @@ func (g *group) join(via *peer, id uint64) *peer {
 		g.t.Fatal(err)
 	}
 	return p
+}
+
+// voters waits until all know that so many vote: before, fewer deaths can be borne.
+func (g *group) voters(n int) {
+	g.t.Helper()
+	for range 600 {
+		know := 0
+		for _, p := range g.members {
+			if len(p.m.Status().Voters) == n {
+				know++
+			}
+		}
+		if know == len(g.members) {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	g.t.Fatalf("there are not %d voters", n)
 }
 
 func (g *group) close() {
@@ -248,6 +288,7 @@ func TestMembersDieAndComeBack(t *testing.T) {
 			g.join(p, 2)
 			g.join(p, 3)
 			g.settle(3)
+			g.voters(3)
 			sent := 3
 			chance := rand.New(rand.NewPCG(seed, 8))
 			for round := range 12 {
@@ -259,7 +300,7 @@ func TestMembersDieAndComeBack(t *testing.T) {
 					}
 					ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 					if _, err := q.m.Propose(ctx, fmt.Appendf(nil, "round %d at %d", round, q.id)); err != nil {
-						t.Fatal(err)
+						t.Fatalf("seed %d, round %d, at %d: %v", seed, round, q.id, err)
 					}
 					cancel()
 					sent++
