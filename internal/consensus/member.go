@@ -69,6 +69,7 @@ type Member struct {
 	role      raft.StateType
 	notices   map[uint64]bool // members that say that this one is none
 	removed   bool
+	renewed   map[uint64]uint64 // in this reign: the lives of members that had forgotten everything
 	ticks     int
 	restarts  int
 
@@ -394,6 +395,7 @@ func (m *Member) turn(s *raft.SoftState) {
 	if m.leader != before {
 		m.log.Info("consensus leader", "leader", m.leader, "role", m.role.String())
 		m.conf.turn(m)
+		m.renewed = map[uint64]uint64{}
 		m.again(true)
 	}
 }
@@ -429,6 +431,7 @@ const (
 	messageRaft   byte = iota
 	messageNotice      // "you are not a member", as of the log's index that follows (uvarint)
 	messageWant        // asks for an image
+	messageEmpty       // "I have forgotten what I acknowledged": the leader's term and the sender's life follow (uvarints)
 )
 
 // Step takes a message of another member. It does not wait.
@@ -445,6 +448,8 @@ func (m *Member) Step(from uint64, message []byte) {
 			}
 		case messageWant:
 			m.give(from)
+		case messageEmpty:
+			m.renew(from, body)
 		case messageRaft:
 			msg := &pb.Message{}
 			if err := proto.Unmarshal(body, msg); err != nil {
@@ -462,6 +467,9 @@ func (m *Member) step(from uint64, msg *pb.Message) {
 	}
 	if t := msg.GetType(); (t == pb.MsgPreVote || t == pb.MsgVote || t == pb.MsgProp) && !m.member(from) && len(m.store.conf.GetVoters()) > 0 {
 		m.opts.Transport.Send(from, binary.AppendUvarint([]byte{messageNotice}, m.applied))
+		return
+	}
+	if last, _ := m.store.LastIndex(); last == 0 && m.forgot(from, msg) {
 		return
 	}
 	if msg.GetType() == pb.MsgProp && m.role == raft.StateLeader {
@@ -482,6 +490,36 @@ func (m *Member) step(from uint64, msg *pb.Message) {
 	if err := m.node.Step(msg); err != nil && !errors.Is(err, raft.ErrProposalDropped) {
 		m.log.Debug("consensus message", "from", from, "err", err)
 	}
+}
+
+// forgot looks at a message to a member that knows nothing. If it had been one before (reinit), the leader counts on entries
+// that are gone, and must be told. Its voice in an election could bring back a state from before what it had acknowledged.
+func (m *Member) forgot(from uint64, msg *pb.Message) bool {
+	switch msg.GetType() {
+	case pb.MsgVote, pb.MsgPreVote:
+		return true
+	case pb.MsgHeartbeat:
+		if msg.GetCommit() > 0 {
+			b := binary.AppendUvarint([]byte{messageEmpty}, msg.GetTerm())
+			m.opts.Transport.Send(from, binary.AppendUvarint(b, m.opts.Life))
+			return true
+		}
+	default:
+	}
+	return false
+}
+
+// renew makes a member that has forgotten everything a new one: it goes and comes, once in a reign and life.
+func (m *Member) renew(id uint64, body []byte) {
+	term, n := binary.Uvarint(body)
+	life, k := binary.Uvarint(body[max(0, n):])
+	if n <= 0 || k <= 0 || m.role != raft.StateLeader || term != m.node.BasicStatus().GetTerm() || !m.member(id) || m.renewed[id] >= life {
+		return
+	}
+	m.renewed[id] = life
+	m.conf.put(changeOf(pb.ConfChangeRemoveNode, id, nil))
+	m.conf.put(changeOf(pb.ConfChangeAddLearnerNode, id, nil))
+	m.conf.tick(m)
 }
 
 // Unreachable tells that messages to a member are lost now.

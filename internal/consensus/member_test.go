@@ -264,6 +264,7 @@ func TestMembersJoinAtOnceAndAgree(t *testing.T) {
 			}
 			all.Wait()
 			g.settle(105)
+			g.voters(5)
 			if s := p.m.Status(); len(s.Voters) != 5 || s.Leader == 0 {
 				t.Errorf("%+v", s)
 			}
