@@ -47,10 +47,16 @@ type lane struct {
 	stopped chan struct{}
 }
 
-func newLane(n *Network, r *remote, kind network.Lane, conn *grpc.ClientConn) *lane {
+// newLane begins a lane, once the one before it has told its end: else that end would be taken for the new one's.
+func newLane(n *Network, r *remote, kind network.Lane, conn *grpc.ClientConn, before <-chan struct{}) *lane {
 	l := &lane{n: n, r: r, kind: kind, conn: conn, wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1), stopped: make(chan struct{})}
 	l.life, l.end = context.WithCancel(n.life)
-	n.run.Go(l.work)
+	n.run.Go(func() {
+		if before != nil {
+			<-before
+		}
+		l.work()
+	})
 	return l
 }
 
@@ -274,6 +280,7 @@ func (n *Network) poke(p topology.PeerID) {
 	if r == nil {
 		return
 	}
+	r.calls.ResetConnectBackoff()
 	for _, l := range r.lanes {
 		signal(l.hurry)
 	}

@@ -57,6 +57,7 @@ type Network struct {
 	handler  network.Handler
 	cluster  string
 	peers    map[topology.PeerID]*remote
+	left     map[topology.PeerID]*remote // the last one that was given up: its lanes end before their successors begin
 	failures map[string]network.Failure
 }
 
@@ -76,7 +77,7 @@ func New(o Options) *Network {
 	if o.ConnectTimeout == 0 {
 		o.ConnectTimeout = 2 * time.Second
 	}
-	n := &Network{opts: o, log: o.Log, peers: map[topology.PeerID]*remote{}, failures: map[string]network.Failure{}}
+	n := &Network{opts: o, log: o.Log, peers: map[topology.PeerID]*remote{}, left: map[topology.PeerID]*remote{}, failures: map[string]network.Failure{}}
 	n.life, n.end = context.WithCancel(context.Background())
 	return n
 }
@@ -144,6 +145,7 @@ func (n *Network) SetPeers(uris map[topology.PeerID]string) {
 	for id, r := range n.peers {
 		if uris[id] != r.uri {
 			delete(n.peers, id)
+			n.left[id] = r
 			delete(n.failures, r.uri)
 			n.run.Go(r.close)
 		}
@@ -173,7 +175,11 @@ func (n *Network) reach(id topology.PeerID, uri string) (*remote, error) {
 		if err != nil {
 			return nil, err
 		}
-		r.lanes[i] = newLane(n, r, network.Lane(i), conn)
+		var before <-chan struct{}
+		if old := n.left[id]; old != nil {
+			before = old.lanes[i].stopped
+		}
+		r.lanes[i] = newLane(n, r, network.Lane(i), conn, before)
 	}
 	return r, nil
 }
@@ -274,7 +280,8 @@ func (n *Network) call(ctx context.Context, conn *grpc.ClientConn, to topology.P
 // transportError says whether a call that failed may have been done.
 func transportError(err error) error {
 	s := status.Convert(err)
-	if s.Code() == codes.Unavailable && (strings.Contains(s.Message(), "while dialing") || strings.Contains(s.Message(), "connection refused") || strings.Contains(s.Message(), "last connection error")) {
+	if s.Code() == codes.Unavailable && (strings.Contains(s.Message(), "while dialing") || strings.Contains(s.Message(), "connection refused") || strings.Contains(s.Message(), "last connection error") ||
+		strings.Contains(s.Message(), "authentication handshake failed") || strings.Contains(s.Message(), "error reading server preface")) {
 		return fmt.Errorf("%w: %s", network.ErrUnreachable, s.Message())
 	}
 	if s.Code() == codes.DeadlineExceeded {
