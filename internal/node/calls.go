@@ -85,6 +85,12 @@ func (c *cluster) serveEntry(ctx context.Context, method string, body []byte) ([
 		if e.Cluster != state.Cluster {
 			return nil, sextant.Errorf(sextant.BadRequest, "peer %d is of cluster %s, this is cluster %s", e.ID, e.Cluster, state.Cluster)
 		}
+		if known, ok := state.Peers[e.ID]; ok {
+			c.mu.Lock()
+			c.heard[e.ID] = moved{from: known.URI, to: topology.NormalURI(e.URI)}
+			c.mu.Unlock()
+			c.wake()
+		}
 		if err := c.Propose(ctx, topology.Command{UpdatePeer: &topology.UpdatePeer{ID: e.ID, URI: e.URI}}); err != nil {
 			return nil, err
 		}

@@ -51,16 +51,21 @@ type cluster struct {
 	mu      sync.Mutex
 	made    uint64        // index of the topology that reality matches
 	moved   chan struct{} // closed when made moves; nil: nobody waits
-	acted   uint64        // index of the newest topology by which a replica was made here
+	heard   map[topology.PeerID]moved
+	acted   uint64 // index of the newest topology by which a replica was made here
 	busy    map[string]bool
 	aligned map[string]uint64 // revision of the collection whose schema a shard has, by shard
 	sets    map[string]*replica.Set
 }
 
+// moved is an address that a peer told of itself, until consensus has it: without it, several that moved would never find the
+// quorum that is needed to agree on where they are.
+type moved struct{ from, to string }
+
 // openCluster starts a node of a cluster. It returns when the node is a member under its present address.
 func (n *Node) openCluster(ctx context.Context) error {
 	o := n.opts.Cluster
-	c := &cluster{n: n, o: o, busy: map[string]bool{}, aligned: map[string]uint64{}, sets: map[string]*replica.Set{}, acting: make(chan struct{}, 1)}
+	c := &cluster{n: n, o: o, busy: map[string]bool{}, aligned: map[string]uint64{}, sets: map[string]*replica.Set{}, heard: map[topology.PeerID]moved{}, acting: make(chan struct{}, 1)}
 	n.cluster = c
 	n.engines = newEngines(n)
 	for _, dir := range []string{n.store.Temp, n.incoming()} {
@@ -253,12 +258,19 @@ func (c *cluster) announce(ctx context.Context, uri string, state *topology.Stat
 	}
 	var failed error
 	for round := range 4 {
-		for _, p := range slices.Sorted(maps.Keys(state.Peers)) {
-			if p == c.n.peer {
-				continue
+		var at []string
+		addresses := c.addresses(state)
+		for _, p := range slices.Sorted(maps.Keys(addresses)) {
+			if p != c.n.peer {
+				at = append(at, addresses[p])
 			}
+		}
+		if boot := topology.NormalURI(c.o.Bootstrap); c.o.Bootstrap != "" && boot != uri && !slices.Contains(at, boot) {
+			at = append(at, boot) // nobody may be where it was
+		}
+		for _, to := range at {
 			try, cancel := context.WithTimeout(ctx, 10*time.Second)
-			b, err := c.net.CallAt(try, state.Peers[p].URI, callAnnounce, ask)
+			b, err := c.net.CallAt(try, to, callAnnounce, ask)
 			if err == nil {
 				err = c.entered(try, b)
 			}
@@ -266,7 +278,7 @@ func (c *cluster) announce(ctx context.Context, uri string, state *topology.Stat
 			if err == nil {
 				return nil
 			}
-			failed = fmt.Errorf("peer %d at %s: %w", p, state.Peers[p].URI, err)
+			failed = fmt.Errorf("peer at %s: %w", to, err)
 		}
 		if round < 3 {
 			select {

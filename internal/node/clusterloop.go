@@ -42,14 +42,27 @@ func (c *cluster) wake() {}
 // follow tells the network who there is.
 func (c *cluster) follow() {
 	state := c.n.machine.State()
-	uris := map[topology.PeerID]string{}
-	for id, p := range state.Peers {
-		uris[id] = p.URI
-	}
+	uris := c.addresses(state)
 	if len(uris) > 1 || len(state.Peers) > 0 {
 		c.net.SetCluster(state.Cluster)
 		c.net.SetPeers(uris)
 	}
+}
+
+// addresses returns where peers are: as agreed, or as they said since.
+func (c *cluster) addresses(state *topology.State) map[topology.PeerID]string {
+	uris := map[topology.PeerID]string{}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id, p := range state.Peers {
+		uris[id] = p.URI
+		if m, ok := c.heard[id]; ok && m.from == p.URI {
+			uris[id] = m.to
+		} else {
+			delete(c.heard, id)
+		}
+	}
+	return uris
 }
 
 // pass makes reality match the present topology as far as it can be done now.
