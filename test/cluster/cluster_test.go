@@ -364,9 +364,9 @@ func TestLosingAPeer(t *testing.T) {
 				l := c.leader(who)
 				return l != 0 && l == c.leader((who+1)%3) && len(c.known(who)) == 3
 			})
-			if got, want := c.scroll(t, who, name), c.scroll(t, (who+1)%3, name); !bytes.Equal(got, want) {
-				t.Errorf("the peer that is back answers another content")
-			}
+			until(t, "the peer that is back answers the same", func() bool {
+				return bytes.Equal(c.scroll(t, who, name), c.scroll(t, (who+1)%3, name))
+			})
 		})
 	}
 }
