@@ -194,6 +194,19 @@ func (m *Member) catchUp() error {
 	return nil
 }
 
+// Written calls f with each command that the log holds behind the image, agreed on or not, before Start: what a member that does
+// not hear the others yet may guess from. Only the others know what is committed of it.
+func (m *Member) Written(f func(index uint64, command []byte)) {
+	if m.store == nil {
+		return
+	}
+	for _, e := range m.store.entries {
+		if _, command, ok := unwrap(e); ok && e.GetIndex() > m.applied && len(command) > 0 {
+			f(e.GetIndex(), command)
+		}
+	}
+}
+
 // Start begins to take part.
 func (m *Member) Start() error {
 	if m.store == nil {

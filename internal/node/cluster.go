@@ -52,7 +52,9 @@ type cluster struct {
 	made    uint64        // index of the topology that reality matches
 	moved   chan struct{} // closed when made moves; nil: nobody waits
 	heard   map[topology.PeerID]moved
-	acted   uint64 // index of the newest topology by which a replica was made here
+	written map[topology.PeerID]string // addresses as of the end of the own log, whether it is committed or not
+	through uint64                     // the last entry of that log: a topology that is newer knows better
+	acted   uint64                     // index of the newest topology by which a replica was made here
 	busy    map[string]bool
 	aligned map[string]uint64 // revision of the collection whose schema a shard has, by shard
 	sets    map[string]*replica.Set
@@ -108,6 +110,7 @@ func (n *Node) openCluster(ctx context.Context) error {
 		return err
 	}
 	c.net.SetCluster(n.machine.State().Cluster)
+	c.remember()
 	c.follow()
 	c.pass()
 	if err := c.member.Start(); err != nil {
@@ -193,16 +196,17 @@ type entry struct {
 func (c *cluster) enter(ctx context.Context, fresh bool) error {
 	n := c.n
 	uri := topology.NormalURI(c.o.URI)
-	joins := c.o.Bootstrap != "" && topology.NormalURI(c.o.Bootstrap) != uri && (fresh || c.o.Reinit)
+	state := n.machine.State()
+	known := c.addresses()
+	nobody := len(known) == 0 && !c.member.Status().Removed // what began to join and was not admitted begins again
+	joins := c.o.Bootstrap != "" && topology.NormalURI(c.o.Bootstrap) != uri && (fresh || c.o.Reinit || nobody)
 	if joins {
 		return c.join(ctx, uri)
 	}
-	state := n.machine.State()
-	own := state.Peers[n.peer].URI
-	if own == uri || uri == "" {
+	if known[n.peer] == uri || uri == "" {
 		return nil
 	}
-	if len(state.Peers) <= 1 {
+	if len(known) <= 1 {
 		ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 		defer cancel()
 		return c.Propose(ctx, topology.Command{UpdatePeer: &topology.UpdatePeer{ID: n.peer, URI: uri}})
@@ -259,7 +263,7 @@ func (c *cluster) announce(ctx context.Context, uri string, state *topology.Stat
 	var failed error
 	for round := range 4 {
 		var at []string
-		addresses := c.addresses(state)
+		addresses := c.addresses()
 		for _, p := range slices.Sorted(maps.Keys(addresses)) {
 			if p != c.n.peer {
 				at = append(at, addresses[p])

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"path"
@@ -42,27 +43,59 @@ func (c *cluster) wake() {}
 // follow tells the network who there is.
 func (c *cluster) follow() {
 	state := c.n.machine.State()
-	uris := c.addresses(state)
+	uris := c.addresses()
 	if len(uris) > 1 || len(state.Peers) > 0 {
 		c.net.SetCluster(state.Cluster)
 		c.net.SetPeers(uris)
 	}
 }
 
-// addresses returns where peers are: as agreed, or as they said since.
-func (c *cluster) addresses(state *topology.State) map[topology.PeerID]string {
+// addresses returns where peers are: as agreed, as the own log says behind that, or as they said themselves since.
+func (c *cluster) addresses() map[topology.PeerID]string {
 	uris := map[topology.PeerID]string{}
+	behind := c.member.Status().Applied < c.through // asked before the state is: it must not be older
+	state := c.n.machine.State()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for id, p := range state.Peers {
 		uris[id] = p.URI
-		if m, ok := c.heard[id]; ok && m.from == p.URI {
+	}
+	if behind {
+		uris = maps.Clone(c.written)
+	}
+	for id, m := range c.heard {
+		if uris[id] == m.from {
 			uris[id] = m.to
 		} else {
 			delete(c.heard, id)
 		}
 	}
 	return uris
+}
+
+// remember learns addresses from the log. It is called before this member hears of the others, which it could not answer, and
+// which could not elect one of them, if it knew only those in what is surely committed.
+func (c *cluster) remember() {
+	uris := map[topology.PeerID]string{}
+	for id, p := range c.n.machine.State().Peers {
+		uris[id] = p.URI
+	}
+	c.member.Written(func(index uint64, b []byte) {
+		var command topology.Command
+		if json.Unmarshal(b, &command) != nil {
+			return
+		}
+		c.through = index
+		switch {
+		case command.AddPeer != nil:
+			uris[command.AddPeer.ID] = topology.NormalURI(command.AddPeer.URI)
+		case command.UpdatePeer != nil && command.UpdatePeer.URI != "":
+			uris[command.UpdatePeer.ID] = topology.NormalURI(command.UpdatePeer.URI)
+		case command.RemovePeer != nil:
+			delete(uris, command.RemovePeer.ID)
+		}
+	})
+	c.written = uris
 }
 
 // pass makes reality match the present topology as far as it can be done now.
