@@ -381,6 +381,9 @@ func (c *core) acked(from topology.PeerID, a *Ack) {
 			f.since = 0
 		}
 	}
+	if f.since != 0 && f.match >= c.last.Seq && f.heardOf >= r.round {
+		f.since = c.now // it lives: all that it may owe is to apply, which takes what it takes
+	}
 	if a.Mark > f.mark.seq {
 		f.mark = mark{seq: a.Mark, digest: a.Digest}
 	}
@@ -507,7 +510,7 @@ func (c *core) short(factor int) error {
 func (c *core) watch() {
 	r := c.lead
 	for _, f := range r.followers {
-		owes := c.last.Seq > c.commit && f.match < c.last.Seq || len(r.barriers) > 0 && f.heardOf < r.round || f.admission != nil && f.match < f.admission.target
+		owes := c.last.Seq > c.commit && f.match < c.last.Seq || c.awaits(f) || len(r.barriers) > 0 && f.heardOf < r.round || f.admission != nil && f.match < f.admission.target
 		switch {
 		case !owes:
 			f.since = 0
@@ -529,6 +532,17 @@ func (c *core) watch() {
 	c.admitting()
 	c.judge()
 	c.pumpAll()
+}
+
+// awaits reports whether a request waits for a follower to apply what is committed. One that died behind its acknowledgement
+// owes nothing else, and would let the request wait for ever.
+func (c *core) awaits(f *follower) bool {
+	if c.view.Replicas[f.peer].State == topology.Listener {
+		return false
+	}
+	return slices.ContainsFunc(c.lead.waiting, func(op *operation) bool {
+		return op.Wait == sextant.Applied && op.seq <= c.commit && op.seq > f.applied
+	})
 }
 
 // accuse proposes that a follower is out of the in-sync set; that of a receiver under admission, that its transfer ends.

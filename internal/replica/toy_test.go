@@ -32,6 +32,7 @@ type toyStore struct {
 	floor    order.Seq
 	fail     error // of the next Append
 	slow     time.Duration
+	late     time.Duration // of each Apply
 }
 
 func openToy(t testing.TB, fs vfs.FS, uuid string) *toyStore {
@@ -99,6 +100,10 @@ func (s *toyStore) Append(ctx context.Context, after order.Pos, records []wal.Re
 }
 
 func (s *toyStore) Apply(_ context.Context, commit order.Seq, outcome func(order.Outcome)) (order.Pos, error) {
+	s.mu.Lock()
+	late := s.late
+	s.mu.Unlock()
+	time.Sleep(late)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.log.SetCommit(commit)
