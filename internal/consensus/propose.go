@@ -202,7 +202,9 @@ func (m *Member) apply(e *pb.Entry) error {
 			return changeErr
 		}
 		if err != nil || ok && !fresh {
-			change = &pb.ConfChangeV2{} // refused, or done already: nobody comes or goes
+			// Refused, or done already: nobody comes or goes. That is a change of node 0; one that is empty would leave a joint
+			// configuration, and raft panics when there is none.
+			change = &pb.ConfChangeV2{Changes: []*pb.ConfChangeSingle{{Type: new(pb.ConfChangeAddLearnerNode), NodeId: new(uint64(0))}}}
 		}
 		m.store.conf = m.node.ApplyConfChange(change)
 		m.conf.applied()
