@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -198,7 +200,7 @@ func (c *cluster) spread(ctx context.Context) {
 	index := strconv.AppendUint(nil, state.Index, 10)
 	done := make(chan error, len(state.Peers))
 	asked := 0
-	for p := range state.Peers {
+	for _, p := range slices.Sorted(maps.Keys(state.Peers)) {
 		if p != c.n.peer && c.hub.Alive(p) {
 			asked++
 			c.run.Go(func() {

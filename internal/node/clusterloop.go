@@ -7,7 +7,6 @@ import (
 	"maps"
 	"path"
 	"slices"
-	"strconv"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -17,7 +16,6 @@ import (
 	"github.com/sextantdb/sextant/internal/order"
 	"github.com/sextantdb/sextant/internal/replica"
 	"github.com/sextantdb/sextant/internal/topology"
-	"github.com/sextantdb/sextant/internal/vfs"
 )
 
 // slowBeat is how often reality is compared with the topology though nothing moved.
@@ -103,6 +101,7 @@ func (c *cluster) pass() {
 	n := c.n
 	state := n.machine.State()
 	c.follow()
+	c.noteListed(state)
 	c.hub.Show(state)
 	have := maps.Clone(*n.hosted.Load())
 	names := slices.Sorted(maps.Keys(state.Collections))
@@ -141,42 +140,6 @@ func (c *cluster) pass() {
 	c.mu.Unlock()
 }
 
-// mayDelete reports whether data may be deleted on the word of a topology: not on that of one older than the newest by which
-// something was made here, which a restart may bring back.
-func (c *cluster) mayDelete(state *topology.State) bool {
-	return c.caught.Load() && state.Index >= c.actedOn()
-}
-
-const actedFile = "acted"
-
-// actedOn returns the index of the newest topology by which a replica was made here.
-func (c *cluster) actedOn() uint64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.acted == 0 {
-		if b, err := vfs.ReadFile(c.n.fs, path.Join(c.n.dir, actedFile)); err == nil {
-			c.acted, _ = strconv.ParseUint(string(b), 10, 64)
-		}
-	}
-	return c.acted
-}
-
-// act notes, durably, that a replica is made by a topology.
-func (c *cluster) act(index uint64) error {
-	c.acting <- struct{}{} // one at a time writes the file, and it never goes back
-	defer func() { <-c.acting }()
-	if c.actedOn() >= index {
-		return nil
-	}
-	if err := vfs.WriteAtomic(c.n.fs, path.Join(c.n.dir, actedFile), strconv.AppendUint(nil, index, 10)); err != nil {
-		return err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.acted = max(c.acted, index)
-	return nil
-}
-
 // host makes the replicas of a collection that are here what the topology says, and shows the collection to requests.
 func (c *cluster) host(h *hosted, name string, info *topology.Collection, state *topology.State) {
 	n := c.n
@@ -188,17 +151,26 @@ func (c *cluster) host(h *hosted, name string, info *topology.Collection, state 
 	}
 	var loading errgroup.Group
 	loading.SetLimit(loadsAtOnce)
+	later := false // something waits until data may be deleted
 	for _, id := range info.ShardIDs() {
 		shard := info.Shards[id]
 		_, mine := shard.Replicas[n.peer]
 		s := slots[id]
-		if s != nil && (!mine || s.uuid != shard.UUID) {
+		dir := path.Join(n.dir, collectionsDir, info.UUID, fmt.Sprint(id))
+		if s != nil && (!mine || s.uuid != shard.UUID) || s == nil && mine && c.ofAnother(dir, shard.UUID) {
 			if !c.mayDelete(state) {
+				later = true
 				continue
 			}
-			delete(slots, id)
-			c.leave(h, s)
-			s = nil
+			if s != nil {
+				delete(slots, id)
+				c.leave(s)
+				s = nil
+			} else if err := c.clear(dir); err != nil {
+				n.log.Warn("the files of a shard that is no more cannot be removed", "dir", dir, "err", err)
+				later = true
+				continue
+			}
 		}
 		if !mine || s != nil {
 			if s != nil && h.seen != nil && h.seen.Revision != info.Revision {
@@ -208,27 +180,33 @@ func (c *cluster) host(h *hosted, name string, info *topology.Collection, state 
 			}
 			continue
 		}
-		s = &slot{id: id, uuid: shard.UUID, dir: path.Join(n.dir, collectionsDir, info.UUID, fmt.Sprint(id))}
+		s = &slot{id: id, uuid: shard.UUID, dir: dir}
 		slots[id] = s
 		loading.Go(func() error {
-			if err := c.act(state.Index); err != nil {
+			if err := c.load(s, info, settings, state.Index); err != nil {
 				s.put(quarantined(err), err)
 				return nil
 			}
-			n.load(s, info, settings)
 			c.enlist(s)
 			return nil
 		})
 	}
 	_ = loading.Wait() // nobody fails
-	for id := range slots {
-		if info.Shards[id] == nil && c.mayDelete(state) {
-			c.leave(h, slots[id])
-			delete(slots, id)
+	for _, id := range slices.Sorted(maps.Keys(slots)) {
+		if info.Shards[id] != nil {
+			continue
 		}
+		if !c.mayDelete(state) {
+			later = true
+			continue
+		}
+		c.leave(slots[id])
+		delete(slots, id)
 	}
 	h.held.Store(&slots)
-	h.seen = info
+	if !later {
+		h.seen = info
+	}
 	if h.c == nil {
 		h.c = collection.New(name, c.view(h, info))
 	} else {
@@ -246,18 +224,6 @@ func (c *cluster) enlist(s *slot) {
 	if _, err := c.hub.Add(s.uuid, own.Shard, align); err != nil {
 		c.n.log.Error("a shard cannot become a replica", "shard", s.uuid, "err", err)
 		s.put(quarantined(err), err)
-	}
-}
-
-// leave ends a replica here and removes its files.
-func (c *cluster) leave(_ *hosted, s *slot) {
-	c.hub.Remove(s.uuid)
-	c.forget(s.uuid)
-	if err := s.close(); err != nil {
-		c.n.log.Warn("a replica was not closed well", "shard", s.uuid, "err", err)
-	}
-	if err := c.n.fs.RemoveAll(s.dir); err != nil {
-		c.n.log.Warn("the files of a replica that left are still there", "shard", s.uuid, "err", err)
 	}
 }
 

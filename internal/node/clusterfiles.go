@@ -1,0 +1,138 @@
+package node
+
+import (
+	"errors"
+	"io/fs"
+	"math"
+	"path"
+	"strconv"
+
+	"github.com/sextantdb/sextant"
+	"github.com/sextantdb/sextant/internal/topology"
+	"github.com/sextantdb/sextant/internal/vfs"
+)
+
+// mayDelete reports whether data may be deleted on the word of a topology: not on that of one older than the newest that
+// listed a replica here, which a restart may bring back.
+func (c *cluster) mayDelete(state *topology.State) bool {
+	return c.caught.Load() && state.Index >= c.actedOn()
+}
+
+const actedFile = "acted"
+
+// actedOn returns the index of the newest topology that listed a replica here and was acted on.
+func (c *cluster) actedOn() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.acted == 0 {
+		b, err := vfs.ReadFile(c.n.fs, path.Join(c.n.dir, actedFile))
+		if errors.Is(err, fs.ErrNotExist) {
+			return 0
+		}
+		if err == nil {
+			c.acted, err = strconv.ParseUint(string(b), 10, 64)
+		}
+		if err != nil { // nothing is deleted by somebody who does not know
+			c.acted = 0
+			return math.MaxUint64
+		}
+	}
+	return c.acted
+}
+
+// act notes, durably, that a topology with replicas here is acted on.
+func (c *cluster) act(index uint64) error {
+	c.acting <- struct{}{} // one at a time writes the file, and it never goes back
+	defer func() { <-c.acting }()
+	if known := c.actedOn(); known >= index && known != math.MaxUint64 {
+		return nil
+	}
+	if err := vfs.WriteAtomic(c.n.fs, path.Join(c.n.dir, actedFile), strconv.AppendUint(nil, index, 10)); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.acted = max(c.acted, index)
+	return nil
+}
+
+// noteListed notes the topology if it lists replicas here and says something new of their collections.
+func (c *cluster) noteListed(state *topology.State) {
+	have := *c.n.hosted.Load()
+	for _, info := range state.Collections {
+		if h := have[info.UUID]; h != nil && h.seen == info {
+			continue
+		}
+		for _, shard := range info.Shards {
+			if _, mine := shard.Replicas[c.n.peer]; !mine {
+				continue
+			}
+			if err := c.act(state.Index); err != nil {
+				c.n.log.Warn("what this node acts on cannot be noted", "err", err)
+			}
+			return
+		}
+	}
+}
+
+// Beside the directory of a finished shard stands a note with its uuid: numbers of shards come again, uuids do not. An empty
+// note says that the directory is about to be removed.
+func noteOf(dir string) string { return dir + ".uuid" }
+
+// ofAnother reports whether a directory holds a shard that is no more.
+func (c *cluster) ofAnother(dir, uuid string) bool {
+	b, err := vfs.ReadFile(c.n.fs, noteOf(dir))
+	return err == nil && string(b) != uuid
+}
+
+// clear removes the directory of a shard.
+func (c *cluster) clear(dir string) error {
+	files := c.n.fs
+	if err := vfs.WriteAtomic(files, noteOf(dir), nil); err != nil {
+		return err
+	}
+	if err := files.RemoveAll(dir); err != nil {
+		return err
+	}
+	if err := files.SyncDir(path.Dir(dir)); err != nil {
+		return err
+	}
+	return files.Remove(noteOf(dir))
+}
+
+// load opens the shard of a slot, or makes it. A shard whose files were here and are gone is not made anew: it has lost what
+// it promised to keep.
+func (c *cluster) load(s *slot, info *topology.Collection, settings sextant.CollectionConfig, index uint64) error {
+	n := c.n
+	if err := c.act(index); err != nil {
+		return err
+	}
+	_, err := n.fs.Stat(noteOf(s.dir))
+	noted := err == nil
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if noted && n.unmade(s.dir) {
+		return sextant.Errorf(sextant.Corrupt, "the files in %s are gone", s.dir)
+	}
+	n.load(s, info, settings)
+	if broken, _ := s.state(); broken != nil || noted || n.Recovery() != "" {
+		return nil // what is broken tells so itself
+	}
+	if err := vfs.WriteAtomic(n.fs, noteOf(s.dir), []byte(s.uuid)); err != nil {
+		return errors.Join(err, s.close())
+	}
+	return nil
+}
+
+// leave ends a replica here and removes its files.
+func (c *cluster) leave(s *slot) {
+	c.hub.Remove(s.uuid)
+	c.forget(s.uuid)
+	if err := s.close(); err != nil {
+		c.n.log.Warn("a replica was not closed well", "shard", s.uuid, "err", err)
+	}
+	if err := c.clear(s.dir); err != nil {
+		c.n.log.Warn("the files of a replica that left are still there", "shard", s.uuid, "err", err)
+	}
+}
