@@ -123,6 +123,10 @@ func (n *Node) openCluster(ctx context.Context) error {
 		return err
 	}
 	c.catchUp(ctx)
+	if err := c.matched(ctx, n.machine.State().Index); err != nil { // else what exists would not be found
+		c.stop()
+		return err
+	}
 	n.log.Info("the node is a member of the cluster", "peer", n.peer, "life", c.life, "took", time.Since(n.started).Round(time.Millisecond))
 	return nil
 }

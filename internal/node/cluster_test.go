@@ -267,6 +267,24 @@ func TestLostFilesAreNotMadeAnew(t *testing.T) {
 	})
 }
 
+// The only replica that lost its files answers errors, not that there is nothing.
+func TestLastFilesAreLost(t *testing.T) {
+	inCluster(t, 1, func(t *testing.T, w *wire, m []*member) {
+		replicated(t, m[0].n, "c", 1, 1)
+		upsert(t, m[0].n, "c", 0, 10)
+		m[0].stop(t)
+		for _, dir := range replicaDirs(t, m[0].disk) {
+			must(t, m[0].disk.RemoveAll(path.Join("/data/collections", dir)))
+		}
+		m[0].start(t, w, 0)
+		if got, err := m[0].n.Count(t.Context(), all, "c", nil, true, ReadOptions{Timeout: 5 * time.Second}); err == nil {
+			t.Errorf("%d points", got)
+		} else {
+			t.Log(err)
+		}
+	})
+}
+
 // What a lone node had is the first state of the cluster that it begins.
 func TestLoneNodeBeginsCluster(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
