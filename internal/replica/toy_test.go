@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -196,7 +197,7 @@ type toyNode struct {
 	hub   *Hub
 	local *Local
 	store *toyStore
-	up    bool
+	up    atomic.Bool
 	mu    sync.Mutex
 	lanes map[topology.PeerID]chan []byte
 }
@@ -225,14 +226,14 @@ func (n *toyNode) start() {
 	if n.local, err = n.hub.Add(n.w.uuid, n.store, nil); err != nil {
 		n.w.t.Fatal(err)
 	}
-	n.up = true
+	n.up.Store(true)
 	n.w.mu.Lock()
 	v, index := n.w.shard, n.w.index
 	n.w.mu.Unlock()
 	n.local.step(func(c *core) { c.show(v, index) })
 	n.hub.CaughtUp()
 	for _, o := range n.w.nodes {
-		if o != n && o.up {
+		if o != n && o.up.Load() {
 			n.hub.Connected(o.peer(), o.life, true)
 			o.hub.Connected(n.peer(), n.life, true)
 		}
@@ -240,9 +241,9 @@ func (n *toyNode) start() {
 }
 
 func (n *toyNode) kill() {
-	n.up = false
+	n.up.Store(false)
 	for _, o := range n.w.nodes {
-		if o != n && o.up {
+		if o != n && o.up.Load() {
 			o.hub.Connected(n.peer(), 0, false)
 		}
 	}
@@ -264,7 +265,7 @@ func (n *toyNode) Send(to topology.PeerID, m []byte) {
 		go func() {
 			for m := range lane {
 				time.Sleep(time.Millisecond)
-				if !n.w.cut[[2]int{n.i, o.i}] && o.up {
+				if !n.w.cut[[2]int{n.i, o.i}] && o.up.Load() {
 					o.hub.Receive(n.peer(), m)
 				}
 			}
@@ -301,7 +302,7 @@ func (n *toyNode) Propose(_ context.Context, c topology.Command) error {
 	w.shard, w.index = &s, w.index+1
 	v, index := w.shard, w.index
 	for _, o := range w.nodes {
-		if o.up {
+		if o.up.Load() {
 			go o.local.step(func(c *core) {
 				if index > c.index {
 					c.show(v, index)
@@ -330,7 +331,7 @@ func (w *toyWorld) same() {
 	w.t.Helper()
 	var first []byte
 	for _, n := range w.nodes {
-		if !n.up || !w.shard.Replicas[n.peer()].InSync {
+		if !n.up.Load() || !w.shard.Replicas[n.peer()].InSync {
 			continue
 		}
 		d, at := n.store.Digest()
@@ -345,7 +346,7 @@ func (w *toyWorld) same() {
 
 func (w *toyWorld) close() {
 	for _, n := range w.nodes {
-		if n.up {
+		if n.up.Load() {
 			n.hub.Close()
 		}
 		n.stop()
