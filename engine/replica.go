@@ -119,7 +119,7 @@ func (s *Shard) UseTerm(ctx context.Context, term order.Term) error { return s.l
 
 // Logged returns the fate of a request that was applied here: where it was logged, and the user's error that it ended with.
 // forgotten says that it may have been, longer ago than the shard remembers.
-func (s *Shard) Logged(id wal.RequestID) (seq order.Seq, outcome error, known, forgotten bool) {
+func (s *Shard) Logged(id wal.RequestID) (seq order.Seq, outcome error, known, forgotten bool) { //nolint:staticcheck // outcome is what became of the request, not a failure of the call
 	s.writer.mu.Lock()
 	defer s.writer.mu.Unlock()
 	return s.writer.requests.find(id)

@@ -82,7 +82,7 @@ func (w *window) evict(id wal.RequestID) {
 
 // find returns the fate of a request. forgotten is exact while the life is known: what has a number above all that were
 // forgotten never came.
-func (w *window) find(id wal.RequestID) (seq order.Seq, outcome error, known, forgotten bool) {
+func (w *window) find(id wal.RequestID) (seq order.Seq, outcome error, known, forgotten bool) { //nolint:staticcheck // outcome is what became of the request, not a failure of the call
 	if r, ok := w.byID[id]; ok {
 		if r.Text != "" {
 			outcome = sextant.Errorf(r.Kind, "%s", r.Text)

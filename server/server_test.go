@@ -240,8 +240,8 @@ func TestUnservedSettings(t *testing.T) {
 	if got := unserved(cfg); len(got) > 0 {
 		t.Error(got)
 	}
-	cfg.Cluster.Enabled, cfg.Service.GRPCPort = true, ptr(uint16(1))
-	if got := unserved(cfg); len(got) != 2 || got[0] != "cluster.enabled" {
+	cfg.Audit.Enabled, cfg.Service.GRPCPort = true, ptr(uint16(1))
+	if got := unserved(cfg); len(got) != 2 || got[0] != "audit.enabled" {
 		t.Error(got)
 	}
 }

@@ -18,7 +18,7 @@ import (
 var aCount = codec.Read{Count: &codec.Count{Exact: true}}
 
 // doRead runs a read for at most 10 s in a bubble.
-func doRead(s *Set, o ReadOptions) (codec.Answer, error, time.Duration) {
+func doRead(s *Set, o ReadOptions) (codec.Answer, error, time.Duration) { //nolint:staticcheck // how long it took comes last
 	begin := time.Now()
 	ctx, cancel := context.WithTimeout(WithReadOptions(context.Background(), o), 10*time.Second)
 	defer cancel()

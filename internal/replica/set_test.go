@@ -103,7 +103,7 @@ func (w *script) elect(p topology.PeerID) {
 var anUpdate = sextant.DeletePoints{Selector: sextant.Selector{IDs: []sextant.PointID{sextant.NumID(1)}}}
 
 // doUpdate runs an update for at most 10 s in a bubble.
-func doUpdate(s *Set) (sextant.Receipt, error, time.Duration) {
+func doUpdate(s *Set) (sextant.Receipt, error, time.Duration) { //nolint:staticcheck // how long it took comes last
 	begin := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()

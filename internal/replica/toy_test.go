@@ -166,7 +166,7 @@ func (s *toyStore) OpenLog(from order.Seq) (*wal.Reader, error) { return s.log.R
 func (s *toyStore) UseTerm(ctx context.Context, term order.Term) error {
 	return s.log.UseTerm(ctx, term)
 }
-func (s *toyStore) Logged(id wal.RequestID) (order.Seq, error, bool, bool) {
+func (s *toyStore) Logged(id wal.RequestID) (order.Seq, error, bool, bool) { //nolint:staticcheck // as replica.Store has it
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	seq, known := s.requests[id]
