@@ -26,6 +26,7 @@ type ReadOptions struct {
 	Timeout     time.Duration // 0: the default, and strict mode's max_timeout does not look at it
 	Consistency string        // "" is the default; a number, majority, quorum, all
 	ShardKeys   []ShardKey    // nil: all shards
+	Fallback    *ShardKey     // in place of the one key of ShardKeys, if that cannot be read
 	Shard       *uint32       // only this local shard
 	// Linearizable reads miss nothing that was acknowledged before them.
 	Linearizable bool
@@ -38,6 +39,7 @@ type WriteOptions struct {
 	Ordering string         // "" or weak, medium, strong: every write of a shard takes one order anyway
 	Timeout  *time.Duration // nil: the default; 0 is allowed and means: do not wait at all
 	ShardKey []ShardKey     // of collections with custom sharding
+	Fallback *ShardKey      // in place of the one ShardKey, if that has nobody active
 }
 
 // CreateCollection is the body of a create request: what is nil or absent takes the server's defaults.

@@ -16,7 +16,7 @@ func (n *Node) readTimeout() time.Duration {
 }
 
 func (n *Node) read(o ReadOptions) collection.Read {
-	r := collection.Read{Timeout: o.Timeout, Default: n.readTimeout(), Keys: o.ShardKeys}
+	r := collection.Read{Timeout: o.Timeout, Default: n.readTimeout(), Keys: o.ShardKeys, Fallback: o.Fallback}
 	if o.Shard != nil {
 		id := topology.ShardID(*o.Shard)
 		r.Shard = &id
@@ -36,7 +36,7 @@ func (n *Node) options(ctx context.Context, h *hosted, o ReadOptions) context.Co
 }
 
 func (n *Node) write(o WriteOptions) collection.Write {
-	w := collection.Write{Timeout: o.Timeout, Default: time.Duration(n.settings.Cluster.GRPCTimeoutMs) * time.Millisecond, Keys: o.ShardKey}
+	w := collection.Write{Timeout: o.Timeout, Default: time.Duration(n.settings.Cluster.GRPCTimeoutMs) * time.Millisecond, Keys: o.ShardKey, Fallback: o.Fallback}
 	if o.Wait {
 		w.Wait = sextant.Applied
 	}

@@ -89,9 +89,11 @@ func TestOtherUpdates(t *testing.T) {
 		is(sextant.DeleteVectors{Selector: all, Names: []string{"a"}}, sextant.DeleteVectors{Selector: one, Names: []string{"a"}}))
 	same(t, `{"operations":[{"delete":{"points":[1]}},{"clear_payload":{"filter":{},"shard_key":["k",5]}}]}`, (*scanner).updateBatch, []change{
 		is(sextant.DeletePoints{Selector: one}),
-		{[]sextant.Update{sextant.ClearPayload{Selector: all}}, []node.ShardKey{{Word: "k"}, {Number: 5, IsNumber: true}}},
+		{[]sextant.Update{sextant.ClearPayload{Selector: all}}, choice{keys: []node.ShardKey{{Word: "k"}, {Number: 5, IsNumber: true}}}},
 	})
 	same(t, `{"operations":[]}`, (*scanner).updateBatch, nil)
+	same(t, `{"points":[1],"shard_key":{"fallback":5,"target":"k"}}`, (*scanner).deletePoints,
+		change{[]sextant.Update{sextant.DeletePoints{Selector: one}}, choice{[]node.ShardKey{{Word: "k"}}, &node.ShardKey{Number: 5, IsNumber: true}}})
 }
 
 func TestFilters(t *testing.T) {
@@ -163,7 +165,7 @@ func TestQueries(t *testing.T) {
 	same(t, `{"query":[1],"using":"a","filter":{},"limit":3,"offset":4,"score_threshold":0.5,"with_payload":["a.b"],"with_vectors":["x"],
 		"lookup_from":{"collection":"c","vector":"v"},"shard_key":"k","params":{"hnsw_ef":9,"exact":true,"indexed_only":true,
 		"quantization":{"ignore":true,"rescore":false,"oversampling":2},"acorn":{"enable":true,"max_selectivity":0.5},"idf":{"corpus":{}}}}`,
-		(*scanner).queryRequest, search{shardKey: []node.ShardKey{{Word: "k"}}, query: sextant.Query{
+		(*scanner).queryRequest, search{shardKey: choice{keys: []node.ShardKey{{Word: "k"}}}, query: sextant.Query{
 			Nearest: vector(dense(1)), Using: "a", Filter: &sextant.Filter{}, Limit: 3, Offset: 4, ScoreThreshold: new(float32(0.5)),
 			WithPayload: sextant.PayloadSelector{Include: []sextant.Path{path("a.b")}}, WithVector: sextant.VectorSelector{Names: []string{"x"}},
 			LookupFrom: &sextant.LookupFrom{Collection: "c", Vector: new("v")},

@@ -6,13 +6,12 @@ import (
 
 	"github.com/sextantdb/sextant"
 	"github.com/sextantdb/sextant/internal/document"
-	"github.com/sextantdb/sextant/internal/node"
 )
 
 // change is a decoded update request: usually one update, two when vectors are deleted by filter and by id.
 type change struct {
 	updates  []sextant.Update
-	shardKey []node.ShardKey
+	shardKey choice
 }
 
 // payload reads a JSON object and keeps it as compact bytes.

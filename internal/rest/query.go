@@ -4,7 +4,6 @@ import (
 	"math"
 
 	"github.com/sextantdb/sextant"
-	"github.com/sextantdb/sextant/internal/node"
 )
 
 const (
@@ -15,7 +14,7 @@ const (
 // search is a decoded read: its queries and the shards it is about.
 type search struct {
 	query    sextant.Query
-	shardKey []node.ShardKey
+	shardKey choice
 }
 
 var (

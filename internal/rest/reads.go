@@ -2,7 +2,6 @@ package rest
 
 import (
 	"github.com/sextantdb/sextant"
-	"github.com/sextantdb/sextant/internal/node"
 )
 
 // reading is a decoded read that is no search.
@@ -10,7 +9,7 @@ type reading struct {
 	scroll   sextant.Scroll
 	ids      []sextant.PointID
 	exact    bool
-	shardKey []node.ShardKey
+	shardKey choice
 }
 
 var (

@@ -1,6 +1,8 @@
 package rest
 
 import (
+	"slices"
+
 	"github.com/sextantdb/sextant"
 	"github.com/sextantdb/sextant/internal/node"
 )
@@ -79,23 +81,37 @@ func (s *scanner) withVector() (v sextant.VectorSelector) {
 
 var fallbackFields = allOf("target", "fallback")
 
-// shardKeys reads one shard key, a list of them, or a target with a fallback. It is never nil.
-func (s *scanner) shardKeys() []node.ShardKey {
-	keys := []node.ShardKey{}
+// choice says which shards a request is about.
+type choice struct {
+	keys     []node.ShardKey // nil: the request names none
+	fallback *node.ShardKey  // in place of the one key
+}
+
+func (c choice) equal(d choice) bool {
+	sameFallback := c.fallback == nil && d.fallback == nil || c.fallback != nil && d.fallback != nil && *c.fallback == *d.fallback
+	return sameFallback && (c.keys == nil) == (d.keys == nil) && slices.Equal(c.keys, d.keys)
+}
+
+// shardKeys reads one shard key, a list of them, or a target with a fallback.
+func (s *scanner) shardKeys() choice {
+	c := choice{keys: []node.ShardKey{}}
 	switch s.peek() {
 	case array:
 		for range s.elements {
-			keys = append(keys, s.shardKey())
+			c.keys = append(c.keys, s.shardKey())
 		}
 	case object:
-		for range fallbackFields.of(s) {
-			keys = append(keys, s.shardKey())
+		for name := range fallbackFields.of(s) {
+			if key := s.shardKey(); name == "target" {
+				c.keys = []node.ShardKey{key}
+			} else {
+				c.fallback = &key
+			}
 		}
-		s.lacks("a shard key with a fallback")
 	default:
-		keys = append(keys, s.shardKey())
+		c.keys = append(c.keys, s.shardKey())
 	}
-	return keys
+	return c
 }
 
 func (s *scanner) shardKey() (k node.ShardKey) {

@@ -18,7 +18,7 @@ func update(read func(*scanner) change) func(*call) error {
 		if err != nil {
 			return err
 		}
-		o.ShardKey = ch.shardKey
+		o.ShardKey, o.Fallback = ch.shardKey.keys, ch.shardKey.fallback
 		var receipt sextant.Receipt
 		for _, u := range ch.updates { // the answer is that of the last
 			if receipt, err = c.h.node.Update(c.r.Context(), c.access, c.param(0), u, o); err != nil {
@@ -51,7 +51,7 @@ func (c *call) updateBatch() error {
 		for _, ch := range changes[:run] {
 			updates = append(updates, ch.updates...)
 		}
-		o.ShardKey = changes[0].shardKey
+		o.ShardKey, o.Fallback = changes[0].shardKey.keys, changes[0].shardKey.fallback
 		got, err := c.h.node.UpdateBatch(c.r.Context(), c.access, c.param(0), updates, o)
 		if err != nil {
 			return err
@@ -78,31 +78,19 @@ func (c *call) updateBatch() error {
 // sameShards returns how many changes from the first on are for the same shard keys.
 func sameShards(changes []change) int {
 	for i, ch := range changes {
-		if !equalKeys(ch.shardKey, changes[0].shardKey) {
+		if !ch.shardKey.equal(changes[0].shardKey) {
 			return i
 		}
 	}
 	return len(changes)
 }
 
-func equalKeys(a, b []node.ShardKey) bool {
-	if len(a) != len(b) || (a == nil) != (b == nil) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
-}
-
 // readShards completes the options of a read by the shards it is about.
-func (c *call) readShards(keys []node.ShardKey) (o node.ReadOptions, err error) {
+func (c *call) readShards(keys choice) (o node.ReadOptions, err error) {
 	if o, err = c.readOptions(); err != nil {
 		return o, err
 	}
-	o.ShardKeys = keys
+	o.ShardKeys, o.Fallback = keys.keys, keys.fallback
 	o.Shard, err = c.shard()
 	return o, err
 }
@@ -121,8 +109,8 @@ func (c *call) shard() (*uint32, error) {
 }
 
 // read decodes the body and the options of a read. Options come first: they are cheaper to refuse.
-func read[T any](c *call, f func(*scanner) T, keys func(T) []node.ShardKey) (v T, o node.ReadOptions, err error) {
-	if _, err = c.readShards(nil); err != nil {
+func read[T any](c *call, f func(*scanner) T, keys func(T) choice) (v T, o node.ReadOptions, err error) {
+	if _, err = c.readShards(choice{}); err != nil {
 		return v, o, err
 	}
 	if v, err = decode(c, f); err != nil {
@@ -132,7 +120,7 @@ func read[T any](c *call, f func(*scanner) T, keys func(T) []node.ShardKey) (v T
 	return v, o, err
 }
 
-func (r reading) keys() []node.ShardKey { return r.shardKey }
+func (r reading) keys() choice { return r.shardKey }
 
 func (c *call) retrieve() error {
 	r, o, err := read(c, (*scanner).retrieveRequest, reading.keys)

@@ -2,10 +2,9 @@ package rest
 
 import (
 	"github.com/sextantdb/sextant"
-	"github.com/sextantdb/sextant/internal/node"
 )
 
-func (r search) keys() []node.ShardKey { return r.shardKey }
+func (r search) keys() choice { return r.shardKey }
 
 func (c *call) runQuery() error { return c.one((*scanner).queryRequest, `{"points":`, "}") }
 
@@ -38,18 +37,18 @@ func (c *call) runSearchBatch() error {
 
 // many answers a list of reads. Runs with the same shard keys go down together.
 func (c *call) many(f func(*scanner) []search, before, after string) error {
-	searches, o, err := read(c, f, func([]search) []node.ShardKey { return nil })
+	searches, o, err := read(c, f, func([]search) choice { return choice{} })
 	if err != nil {
 		return err
 	}
 	var lists [][]sextant.ScoredPoint
 	for first := true; first || len(searches) > 0; first = false {
 		var run []sextant.Query
-		o.ShardKeys = nil
+		o.ShardKeys, o.Fallback = nil, nil
 		for i, r := range searches {
 			if i == 0 {
-				o.ShardKeys = r.shardKey
-			} else if !equalKeys(r.shardKey, o.ShardKeys) {
+				o.ShardKeys, o.Fallback = r.shardKey.keys, r.shardKey.fallback
+			} else if !r.shardKey.equal(searches[0].shardKey) {
 				break
 			}
 			run = append(run, r.query)

@@ -244,6 +244,15 @@ func TestOptionsReachTheNode(t *testing.T) {
 	if _, body, _ = do(t, h, "POST", "/collections/c/points/query/batch", `{"searches":[]}`); !strings.Contains(body, `{"result":[],`) {
 		t.Error(body)
 	}
+	do(t, h, "PUT", "/collections/c/points", `{"points":[{"id":1,"vector":[1]}],"shard_key":{"target":"a","fallback":2}}`)
+	if fmt.Sprint(f.write.ShardKey, f.write.Fallback) != `["a"] 2` {
+		t.Errorf("%+v", f.write)
+	}
+	// Requests of a batch go down together only if they are about the same shards.
+	do(t, h, "POST", "/collections/c/points/query/batch", `{"searches":[{"shard_key":"a"},{"shard_key":{"target":"a","fallback":"b"}}]}`)
+	if fmt.Sprint(f.read.ShardKeys, f.read.Fallback) != `["a"] "b"` {
+		t.Errorf("%+v", f.read)
+	}
 }
 
 func TestSnapshots(t *testing.T) {

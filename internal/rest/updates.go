@@ -2,14 +2,13 @@ package rest
 
 import (
 	"github.com/sextantdb/sextant"
-	"github.com/sextantdb/sextant/internal/node"
 )
 
 // target is the part of an update body that says which points it is about.
 type target struct {
 	points   []sextant.PointID // nil: not given
 	filter   *sextant.Filter
-	shardKey []node.ShardKey
+	shardKey choice
 }
 
 // member reads a key of target, if name is one.
@@ -42,7 +41,7 @@ func (t *target) none() bool { return t.points == nil && t.filter == nil }
 var selectorFields = fieldSet{names: []string{"points", "filter", "shard_key"}}
 
 // pointsSelector reads the body of delete points and clear payload.
-func (s *scanner) pointsSelector() (sextant.Selector, []node.ShardKey) {
+func (s *scanner) pointsSelector() (sextant.Selector, choice) {
 	var t target
 	s.space()
 	start := s.pos
