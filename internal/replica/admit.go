@@ -17,8 +17,6 @@ type admission struct {
 
 // admit counts the receiver of a transfer from now on. It is close to the end of the log, at a place that the sender tells.
 // Precondition errors say that it is too early, or that another primary has to be asked.
-//
-//nolint:unused // transfers, which are the next thing to come, begin an admission
 func (c *core) admit(id, attempt uint64, at order.Seq) error {
 	r := c.lead
 	if r == nil || !r.office && !c.wrong.has(admitBeforeOffice) {

@@ -32,13 +32,14 @@ type core struct {
 	jobs    []job
 	jobID   uint64
 
-	view   *topology.Shard // nil: not told yet
-	index  uint64          // of the topology that view is from
-	heard  order.Term      // the highest that any message of this life carried
-	caught bool            // this node has caught up with consensus in this life
-	fresh  bool            // reads may see this replica: nothing that a reader may know of is missing
-	broken error           // why the store cannot apply; the replica gives way
-	told   int64           // when it last proposed to give way, or to claim
+	view    *topology.Shard // nil: not told yet
+	index   uint64          // of the topology that view is from
+	heard   order.Term      // the highest that any message of this life carried
+	caught  bool            // this node has caught up with consensus in this life
+	fresh   bool            // reads may see this replica: nothing that a reader may know of is missing
+	broken  error           // why the store cannot apply; the replica gives way
+	differs bool            // the digest here is not that of the others
+	told    int64           // when it last proposed to give way, or to claim
 
 	lead   *reign  // nil: not primary
 	follow session // of the primary that was heard last
@@ -236,7 +237,7 @@ func (c *core) giveWay(successor topology.PeerID) {
 		successor = c.heir()
 	}
 	c.do(action{propose: &proposal{failed: &topology.ReplicaFailed{Shard: c.view.UUID, Term: c.view.Term,
-		Version: c.view.Version, Peer: c.self, Successor: successor}}})
+		Version: c.view.Version, Peer: c.self, Successor: successor, Differs: c.differs}}})
 }
 
 // heir is the in-sync replica that should lead next: one that is connected, an active one, the one that has most.
@@ -278,6 +279,7 @@ func (c *core) enqueue(after order.Pos, records []wal.Record) {
 		c.history = c.history.Cut(after.Seq)
 		c.durable = min(c.durable, after.Seq)
 		c.memory.cut(after.Seq)
+		c.follow.verified = min(c.follow.verified, after.Seq) // what a sender of a transfer cuts, no primary may count
 		c.last = after
 	}
 	for i := range records {

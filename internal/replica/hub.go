@@ -96,7 +96,7 @@ func (h *Hub) Add(uuid string, store Store, align func(ctx context.Context, inde
 	l.core.time.silent = millis(h.opts.Silent, l.core.time.silent)
 	l.core.time.prove = millis(h.opts.Probation, l.core.time.prove)
 	l.core.time.audit = millis(h.opts.Audit, l.core.time.audit)
-	l.seen = sight{applied: l.core.applied}
+	l.seen = sight{applied: l.core.applied, last: l.core.last.Seq}
 
 	h.mu.Lock()
 	if h.closed || h.locals[uuid] != nil {

@@ -38,9 +38,9 @@ type Local struct {
 
 // sight is what waiters for a change look at.
 type sight struct {
-	applied order.Seq
-	fresh   bool
-	view    *topology.Shard
+	applied, last order.Seq
+	fresh, broken bool
+	view          *topology.Shard
 }
 
 // updatesAtOnce is how many updates of a shard may be under way at its primary; further ones wait.
@@ -82,7 +82,7 @@ func (l *Local) act() {
 		l.applying = true
 		l.run.Go(l.doApply)
 	}
-	if now := (sight{c.applied, c.fresh, c.view}); now != l.seen {
+	if now := (sight{c.applied, c.last.Seq, c.fresh, c.broken != nil, c.view}); now != l.seen {
 		l.seen = now
 		if l.moved != nil {
 			close(l.moved)

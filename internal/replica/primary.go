@@ -62,6 +62,7 @@ type follower struct {
 	asked   int64
 	accused int64
 	refusal string
+	differs bool // its digest was another one
 
 	verifiedAt int64
 	admission  *admission // of a receiver that consensus does not list as in sync yet
@@ -555,7 +556,8 @@ func (c *core) accuse(f *follower) {
 		c.do(action{propose: &proposal{abort: &topology.TransferAbort{Shard: c.view.UUID, ID: f.admission.id, Reason: "the receiver does not follow: " + f.refusal}}})
 		return
 	}
-	c.do(action{propose: &proposal{failed: &topology.ReplicaFailed{Shard: c.view.UUID, Term: c.view.Term, Version: c.view.Version, Peer: f.peer}}})
+	c.do(action{propose: &proposal{failed: &topology.ReplicaFailed{Shard: c.view.UUID, Term: c.view.Term, Version: c.view.Version, Peer: f.peer,
+		Differs: f.differs}}})
 }
 
 func (r *reign) busy(c *core) bool {

@@ -118,12 +118,13 @@ func (c *core) compare() {
 		switch others := votes[f.mark.digest]; {
 		case c.underProof(f.peer) != nil:
 			t := c.underProof(f.peer)
-			c.do(action{propose: &proposal{abort: &topology.TransferAbort{Shard: c.view.UUID, ID: t.ID, Reason: f.refusal}}})
+			c.do(action{propose: &proposal{abort: &topology.TransferAbort{Shard: c.view.UUID, ID: t.ID, Reason: f.refusal, Differs: true}}})
 		case others >= 2 && mine == 1:
-			c.told = 0
+			c.told, c.differs = 0, true
 			c.giveWay(f.peer)
 			return
 		case mine >= 2:
+			f.differs = true
 			c.accuse(f)
 		}
 		// one against one: nobody knows who is right

@@ -15,6 +15,8 @@ type ReplicaFailed struct {
 	Version   uint64     `json:"version"`
 	Peer      PeerID     `json:"peer"`
 	Successor PeerID     `json:"successor,omitempty"` // of a primary
+	// Differs says that the replica's state was found not to be that of the others.
+	Differs bool `json:"differs,omitempty"`
 }
 
 // ClaimPrimary gives the named primary a new term, since it may not use the present one.
@@ -44,7 +46,12 @@ func (s *State) replicas(c Command) error {
 		if !ok || r.State == Dead || r.InSync && now.inSync() == 1 {
 			continue
 		}
-		e.shard(f.Shard).leave(f.Peer, Dead, f.Successor)
+		own := e.shard(f.Shard)
+		if f.Differs {
+			r.Differs = true
+			own.Replicas[f.Peer] = r
+		}
+		own.leave(f.Peer, Dead, f.Successor)
 	}
 	for _, c := range c.Claims {
 		if now := s.Shard(c.Shard); now == nil || now.Term != c.Term || now.Primary != c.Peer {

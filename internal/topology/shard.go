@@ -25,6 +25,8 @@ type Replica struct {
 	State ReplicaState `json:"state"`
 	// InSync says that its durable append is needed for a commit.
 	InSync bool `json:"in_sync"`
+	// Differs says that its state was found not to be what its log says: what brings it back does not build on it.
+	Differs bool `json:"differs,omitempty"`
 }
 
 // UnmarshalJSON also reads the form of the first version, which was the state alone.
@@ -184,7 +186,7 @@ func (s *Shard) leave(p PeerID, state ReplicaState, successor PeerID) {
 	if state == "" {
 		delete(s.Replicas, p)
 	} else {
-		s.Replicas[p] = Replica{State: state}
+		s.Replicas[p] = Replica{State: state, Differs: s.Replicas[p].Differs}
 	}
 	for i := 0; i < len(s.Transfers); i++ {
 		t := &s.Transfers[i]
@@ -211,7 +213,7 @@ func (s *Shard) leave(p PeerID, state ReplicaState, successor PeerID) {
 // lose makes a replica that was being filled what the end of its transfer leaves: Dead, or gone if it was to be moved.
 func (s *Shard) lose(p PeerID, t *Transfer) {
 	if t.Sync {
-		s.Replicas[p] = Replica{State: Dead}
+		s.Replicas[p] = Replica{State: Dead, Differs: s.Replicas[p].Differs}
 	} else {
 		delete(s.Replicas, p)
 	}

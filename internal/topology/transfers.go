@@ -47,6 +47,8 @@ type TransferAbort struct {
 	Shard  string `json:"shard"`
 	ID     uint64 `json:"id"`
 	Reason string `json:"reason"`
+	// Differs says that the receiver's state was found not to be the primary's.
+	Differs bool `json:"differs,omitempty"`
 }
 
 // receiving is the state of a receiver by method, before it is admitted.
@@ -90,7 +92,7 @@ func (s *State) start(t *TransferStart) error {
 	own := s.edit().shard(t.Shard)
 	_, had := own.Replicas[t.To]
 	s.Transfers++
-	own.Replicas[t.To] = Replica{State: receiving(t.Method)}
+	own.Replicas[t.To] = Replica{State: receiving(t.Method), Differs: own.Replicas[t.To].Differs}
 	own.Transfers = append(own.Transfers, Transfer{ID: s.Transfers, Attempt: 1, From: t.From, To: t.To, Method: t.Method, Sync: t.Sync, Added: !had})
 	if own.Primary == t.To {
 		own.elect(t.From)
@@ -121,7 +123,7 @@ func (s *State) stage(t *TransferStage) error {
 	x := &own.Transfers[at]
 	x.Attempt++
 	x.Method = t.Method
-	own.Replicas[x.To] = Replica{State: receiving(t.Method)}
+	own.Replicas[x.To] = Replica{State: receiving(t.Method), Differs: own.Replicas[x.To].Differs}
 	return nil
 }
 
@@ -132,7 +134,7 @@ func (s *State) admit(a *Admit) {
 	}
 	own := s.edit().shard(a.Shard)
 	own.Transfers[at].Admitted = true
-	own.Replicas[a.Peer] = Replica{State: Partial, InSync: true}
+	own.Replicas[a.Peer] = Replica{State: Partial, InSync: true, Differs: own.Replicas[a.Peer].Differs}
 	own.Version++
 }
 
@@ -164,6 +166,11 @@ func (s *State) abort(a *TransferAbort) {
 	if t.Admitted && own.inSync() == 1 {
 		own.Replicas[t.To] = Replica{State: Active, InSync: true} // the only full copy: it is finished instead
 		return
+	}
+	if a.Differs {
+		r := own.Replicas[t.To]
+		r.Differs = true
+		own.Replicas[t.To] = r
 	}
 	own.lose(t.To, &t)
 	own.settle()
