@@ -24,6 +24,7 @@ import (
 // other files of the generation are left over from something that did not end and are removed at open.
 const (
 	manifestFile    = "MANIFEST"
+	manifestWord    = "sextant-manifest"
 	manifestVersion = 1
 )
 
@@ -42,8 +43,8 @@ type manifest struct {
 	// Evicted tells which requests may be forgotten.
 	Evicted []eviction `json:"evicted,omitempty"`
 	// Transfer is what built the generation.
-	Transfer *transferRef `json:"transfer,omitempty"`
-	Digest   []byte       `json:"digest"`
+	Transfer *Attempt `json:"transfer,omitempty"`
+	Digest   []byte   `json:"digest"`
 
 	Schema   segment.Schema            `json:"schema"`
 	Segments []segmentEntry            `json:"segments"`
@@ -56,24 +57,58 @@ type segmentEntry struct {
 	Tombs *segment.FileRef `json:"tombstones,omitempty"` // nil: none is dead
 }
 
-type transferRef struct {
-	ID      uint64 `json:"id"`
-	Attempt uint64 `json:"attempt"`
+// Attempt names one attempt of a transfer.
+type Attempt struct {
+	Transfer uint64 `json:"id"`
+	Attempt  uint64 `json:"attempt"`
 }
 
 func (m *manifest) encode() ([]byte, error) {
 	if err := m.check(); err != nil {
 		return nil, fmt.Errorf("manifest: %w", err)
 	}
+	b, err := encodeSummed(manifestWord, manifestVersion, m)
+	if err != nil {
+		return nil, fmt.Errorf("manifest: %w", err)
+	}
+	return b, nil
+}
+
+// encodeSummed writes v as JSON behind a line with its length and checksum.
+func encodeSummed(word string, version int, v any) ([]byte, error) {
 	var body bytes.Buffer
 	enc := json.NewEncoder(&body)
 	enc.SetEscapeHTML(false) // parameters of an index come back byte for byte
-	if err := enc.Encode(m); err != nil {
-		return nil, fmt.Errorf("manifest: %w", err)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
 	}
-	head := fmt.Sprintf("sextant-manifest %d %d ", manifestVersion, body.Len())
+	head := fmt.Sprintf("%s %d %d ", word, version, body.Len())
 	sum := crc32.Update(crc32.Checksum([]byte(head), castagnoli), castagnoli, body.Bytes())
 	return append(fmt.Appendf(nil, "%s%08x\n", head, sum), body.Bytes()...), nil
+}
+
+// decodeSummed is the inverse of encodeSummed. at is where the JSON begins.
+func decodeSummed(name, word string, known int, b []byte, v any) (at int64, err error) {
+	line, body, found := bytes.Cut(b, []byte("\n"))
+	at = int64(len(line) + 1)
+	head := line[:bytes.LastIndexByte(line, ' ')+1]
+	var version, size int
+	if _, err := fmt.Sscanf(string(head), word+" %d %d ", &version, &size); !found || err != nil {
+		return at, corrupt(name, 0, "its first line cannot be read")
+	}
+	sum := crc32.Update(crc32.Checksum(head, castagnoli), castagnoli, body)
+	if len(body) != size || string(line[len(head):]) != fmt.Sprintf("%08x", sum) {
+		return at, corrupt(name, 0, "its checksum is wrong")
+	}
+	if version != known {
+		return at, sextant.Errorf(sextant.Internal, "%s is of the unknown format version %d: a newer version wrote it", name, version)
+	}
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		return at, corrupt(name, at+dec.InputOffset(), "%v", err)
+	}
+	return at, nil
 }
 
 // errDoubt is the error of a write after which the new manifest may be the one on disk, now or after a crash: neither its
@@ -100,25 +135,10 @@ func (m *manifest) write(fsys vfs.FS, dir string) error {
 }
 
 func decodeManifest(name string, b []byte) (*manifest, error) {
-	line, body, found := bytes.Cut(b, []byte("\n"))
-	at := int64(len(line) + 1)
-	head := line[:bytes.LastIndexByte(line, ' ')+1]
-	var version, size int
-	if _, err := fmt.Sscanf(string(head), "sextant-manifest %d %d ", &version, &size); !found || err != nil {
-		return nil, corrupt(name, 0, "its first line cannot be read")
-	}
-	sum := crc32.Update(crc32.Checksum(head, castagnoli), castagnoli, body)
-	if len(body) != size || string(line[len(head):]) != fmt.Sprintf("%08x", sum) {
-		return nil, corrupt(name, 0, "its checksum is wrong")
-	}
-	if version != manifestVersion {
-		return nil, sextant.Errorf(sextant.Internal, "%s is of the unknown format version %d: a newer version wrote it", name, version)
-	}
 	m := &manifest{}
-	dec := json.NewDecoder(bytes.NewReader(body))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(m); err != nil {
-		return nil, corrupt(name, at+dec.InputOffset(), "%v", err)
+	at, err := decodeSummed(name, manifestWord, manifestVersion, b, m)
+	if err != nil {
+		return nil, err
 	}
 	if err := m.check(); err != nil {
 		return nil, corrupt(name, at, "%v", err)

@@ -37,7 +37,7 @@ func sample(uuid string) *manifest {
 		History:       order.History{{Term: 1, First: 1}, {Term: 4, First: 9}},
 		ActiveThrough: &active,
 		Requests:      []pastRequest{{ID: wal.RequestID{Peer: 1, Life: 2, Number: 1<<64 - 1}, Seq: 7}},
-		Transfer:      &transferRef{ID: 5, Attempt: 2},
+		Transfer:      &Attempt{Transfer: 5, Attempt: 2},
 		Digest:        []byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10},
 		Schema: segment.Schema{
 			Vectors: map[string]segment.VectorSlot{"": {Spec: sextant.VectorSpec{Kind: sextant.Dense, Dim: 3}, Seq: 2}},

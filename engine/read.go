@@ -19,10 +19,17 @@ func read[T any](s *Shard, f func(v *segment.View) (T, error)) (T, error) {
 	}
 	defer v.Release()
 	out, err := f(v)
-	if err != nil && sextant.KindOf(err) == sextant.Corrupt && s.damaged.CompareAndSwap(nil, &err) {
-		s.slog.Error("stored data are damaged; the shard takes no updates any more", "err", err)
+	if err != nil && sextant.KindOf(err) == sextant.Corrupt {
+		s.noteDamage(err)
 	}
 	return out, err
+}
+
+// noteDamage ends updates: stored bytes are not what was written.
+func (s *Shard) noteDamage(err error) {
+	if s.damaged.CompareAndSwap(nil, &err) {
+		s.slog.Error("stored data are damaged; the shard takes no updates any more", "err", err)
+	}
 }
 
 // usable refuses updates of a shard that cannot be trusted with them.

@@ -7,6 +7,7 @@ import (
 	"path"
 
 	"github.com/sextantdb/sextant/internal/order"
+	"github.com/sextantdb/sextant/internal/vfs"
 )
 
 // Cut removes all records above after, durably: when it returns nil, no crash brings them back. Nothing at or below the
@@ -126,6 +127,12 @@ func (l *Log) UsedTerm() order.Term {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.used
+}
+
+// ReadUsedTerm returns what UsedTerm of the log in a directory would, without opening it.
+func ReadUsedTerm(fsys vfs.FS, dir string) (order.Term, error) {
+	used, _, err := readSmall(fsys, dir, termFile)
+	return order.Term(used), err
 }
 
 // UseTerm makes durable that a term is used here, before the first record of that term. A term that is not above the last

@@ -1,0 +1,290 @@
+package segment
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+
+	"github.com/sextantdb/sextant"
+	"github.com/sextantdb/sextant/engine/internal/vec"
+)
+
+// Points travel between replicas as batches, in the form in which they are stored, so that nothing is coded anew and both
+// sides have the same bits:
+//
+//	 0  u8 format version, 1
+//	 1  u32 points, little-endian
+//	 5  points in id order, numbers as uvarints:
+//	      u8 1 for a UUID, then 16 bytes, or u8 0, then the number
+//	      seq of the entry that changed it last
+//	      bytes of payload, then the payload
+//	      per vector name of the schema, by name: 0 for none, or 1 + bytes, then the stored vector
+//	end u32 CRC32C of everything before
+const (
+	feedVersion = 1
+	feedHead    = 5
+)
+
+// Feed reads the points of a view, each once, in id order. It is used by one goroutine, and the view is held as long.
+type Feed struct {
+	view  *View
+	slots []slotKey
+	m     merged
+	pick  func(id sextant.PointID, version uint64) bool // nil: all
+	err   error                                         // what ended it
+}
+
+// Feed returns a reader of all points; those that pick refuses are passed over.
+func (v *View) Feed(pick func(id sextant.PointID, version uint64) bool) (f *Feed, err error) {
+	defer border(&err)()
+	f = &Feed{view: v, slots: v.schema.slots(), pick: pick}
+	for _, p := range v.pieces {
+		if p.live() > 0 {
+			f.m.add(newCursor(p, nil, nil))
+		}
+	}
+	return f, nil
+}
+
+// slots returns the vector names in the order in which batches have them.
+func (s *Schema) slots() []slotKey {
+	list := make([]slotKey, 0, len(s.Vectors))
+	for _, name := range sortedKeys(s.Vectors) {
+		list = append(list, slotKey{name, s.Vectors[name].Seq})
+	}
+	return list
+}
+
+// Next returns the next points as one batch, at most maxPoints and, from the second one on, at most maxBytes; n is 0 at the end.
+// The context is looked at between the rows that are passed over and before the batch, not within. After an error nothing follows.
+func (f *Feed) Next(ctx context.Context, maxPoints, maxBytes int) (batch []byte, n int, err error) {
+	if f.err != nil {
+		return nil, 0, f.err
+	}
+	defer func() { f.err = err }()
+	defer border(&err)()
+	if err := ctx.Err(); err != nil {
+		return nil, 0, err
+	}
+	batch = append(batch, feedVersion, 0, 0, 0, 0)
+	for passed := 0; n < maxPoints; {
+		c := f.m.top()
+		if c == nil {
+			break
+		}
+		if f.pick != nil && !f.pick(c.id, c.p.version(c.row)) {
+			if passed++; passed%scanRows == 0 && ctx.Err() != nil {
+				return nil, 0, ctx.Err()
+			}
+			f.m.pop()
+			continue
+		}
+		before := len(batch)
+		batch = f.appendPoint(batch, c)
+		if n > 0 && len(batch)+4 > maxBytes {
+			batch = batch[:before]
+			break
+		}
+		n++
+		f.m.pop()
+	}
+	if n == 0 {
+		return nil, 0, nil
+	}
+	binary.LittleEndian.PutUint32(batch[1:], uint32(n))
+	return binary.LittleEndian.AppendUint32(batch, crc32.Checksum(batch, castagnoli)), n, nil
+}
+
+func (f *Feed) appendPoint(b []byte, c *cursor) []byte {
+	b = appendID(b, c.id)
+	b = binary.AppendUvarint(b, c.p.version(c.row))
+	doc := c.p.payload(c.row)
+	b = binary.AppendUvarint(b, uint64(len(doc)))
+	b = append(b, doc...)
+	for _, key := range f.slots {
+		v := c.p.vectors(key)
+		if v == nil || !v.has(c.row) {
+			b = append(b, 0)
+			continue
+		}
+		raw := v.raw(c.row)
+		b = binary.AppendUvarint(b, uint64(len(raw))+1)
+		b = append(b, raw...)
+	}
+	return b
+}
+
+func appendID(b []byte, id sextant.PointID) []byte {
+	if id.IsUUID {
+		return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(append(b, 1), id.Hi), id.Lo)
+	}
+	return binary.AppendUvarint(append(b, 0), id.Lo)
+}
+
+// fedPoint is a point of a batch. It aliases the batch.
+type fedPoint struct {
+	id      sextant.PointID
+	version uint64
+	payload sextant.Payload
+	vectors [][]byte // as Schema.slots; nil: none
+}
+
+// feedReader takes a batch apart.
+type feedReader struct {
+	b   []byte
+	bad string // "": all well
+}
+
+func (r *feedReader) fail(why string) {
+	if r.bad == "" {
+		r.bad = why
+	}
+	r.b = nil
+}
+
+func (r *feedReader) number() uint64 {
+	x, n := binary.Uvarint(r.b)
+	if n <= 0 {
+		r.fail("it ends early")
+		return 0
+	}
+	r.b = r.b[n:]
+	return x
+}
+
+func (r *feedReader) bytes(n uint64) []byte {
+	if n > uint64(len(r.b)) {
+		r.fail("it ends early")
+		return nil
+	}
+	out := r.b[:n:n]
+	r.b = r.b[n:]
+	return out
+}
+
+func (r *feedReader) id() sextant.PointID {
+	switch kind := r.bytes(1); {
+	case r.bad != "":
+	case kind[0] == 0:
+		return sextant.PointID{Lo: r.number()}
+	case kind[0] == 1:
+		if b := r.bytes(16); r.bad == "" {
+			return sextant.PointID{Hi: binary.BigEndian.Uint64(b), Lo: binary.BigEndian.Uint64(b[8:]), IsUUID: true}
+		}
+	default:
+		r.fail("an id is of an unknown kind")
+	}
+	return sextant.PointID{}
+}
+
+// readBatch takes a batch apart and makes sure that it can be stored: ids rise, from above after on, and vectors are such as the
+// schema has.
+func readBatch(schema *Schema, batch []byte, after *sextant.PointID, newest uint64) ([]fedPoint, error) {
+	bad := func(format string, args ...any) ([]fedPoint, error) {
+		return nil, sextant.Errorf(sextant.WrongInput, "a batch of points cannot be read: %s", fmt.Sprintf(format, args...))
+	}
+	if len(batch) < feedHead+4 {
+		return bad("it has %d bytes", len(batch))
+	}
+	body := batch[:len(batch)-4]
+	if crc32.Checksum(body, castagnoli) != binary.LittleEndian.Uint32(batch[len(body):]) {
+		return bad("its checksum is wrong")
+	}
+	if body[0] != feedVersion {
+		return bad("it is of the unknown format version %d", body[0])
+	}
+	n := binary.LittleEndian.Uint32(body[1:])
+	slots := schema.slots()
+	if uint64(n)*uint64(3+len(slots)) > uint64(len(body)) {
+		return bad("it is too short for %d points", n)
+	}
+	points := make([]fedPoint, n)
+	all := make([][]byte, int(n)*len(slots))
+	r := &feedReader{b: body[feedHead:]}
+	for i := range points {
+		p := &points[i]
+		p.id, p.version = r.id(), r.number()
+		p.payload = r.bytes(r.number())
+		p.vectors = all[i*len(slots) : (i+1)*len(slots)]
+		for j, key := range slots {
+			if size := r.number(); size > 0 {
+				p.vectors[j] = r.bytes(size - 1)
+				if why := fits(schema.Vectors[key.name].Spec, p.vectors[j]); why != "" && r.bad == "" {
+					return bad("vector %q of point %s: %s", key.name, p.id, why)
+				}
+			}
+		}
+		if r.bad != "" {
+			return bad("point %d of %d: %s", i+1, n, r.bad)
+		}
+		if after != nil && after.Compare(p.id) >= 0 {
+			return bad("point %s comes behind %s", p.id, after)
+		}
+		if p.version > newest {
+			return bad("point %s is of entry %d, behind %d", p.id, p.version, newest)
+		}
+		after = &p.id
+	}
+	if len(r.b) > 0 {
+		return bad("%d bytes follow the last point", len(r.b))
+	}
+	return points, nil
+}
+
+// fits says why bytes are no stored vector of a spec, "" if they are.
+func fits(spec sextant.VectorSpec, raw []byte) string {
+	switch spec.Kind {
+	case sextant.Sparse:
+		if len(raw)%8 != 0 {
+			return fmt.Sprintf("%d bytes are no sparse vector", len(raw))
+		}
+		for i := 4; i < len(raw)/2; i += 4 {
+			if binary.LittleEndian.Uint32(raw[i-4:]) >= binary.LittleEndian.Uint32(raw[i:]) {
+				return "its indices do not rise"
+			}
+		}
+	case sextant.Multi:
+		stride := vec.Stride(elementType(spec.Datatype), spec.Dim)
+		if len(raw) == 0 || len(raw)%stride != 0 || len(raw)/stride*spec.Dim >= sextant.MaxMultiElements {
+			return fmt.Sprintf("%d bytes are no rows of %d", len(raw), stride)
+		}
+	default:
+		if want := rawSize(spec, sextant.Vector{}); len(raw) != want {
+			return fmt.Sprintf("it has %d bytes, not %d", len(raw), want)
+		}
+	}
+	return ""
+}
+
+// Take adds the points of a batch, or puts them in the place of what is there; see View.Feed. Ids must be above after, if that is
+// not nil; the last one is returned. fresh says that none of the points is there yet. A batch that cannot be stored changes nothing.
+func (s *State) Take(batch []byte, after *sextant.PointID, fresh bool) (n int, last *sextant.PointID, err error) {
+	defer border(&err)()
+	points, err := readBatch(&s.schema, batch, after, s.seq)
+	if err != nil {
+		return 0, after, err
+	}
+	slots := s.schema.slots()
+	for i := range points {
+		p := &points[i]
+		if !fresh {
+			if old, row, ok := s.find(p.id); ok {
+				s.kill(old, row)
+			}
+		}
+		h := s.head().head
+		for j, key := range slots {
+			if raw := p.vectors[j]; raw != nil {
+				h.slots[key].appendRaw(h.len(), raw)
+			} else {
+				h.slots[key].appendNone()
+			}
+		}
+		h.finish(p.id, p.version, p.payload)
+		s.digest.add(p.id, p.version)
+		id := p.id
+		after = &id
+	}
+	return len(points), after, nil
+}
