@@ -22,7 +22,10 @@ type commands struct {
 	Version versionCommand `cmd:"" help:"Print the version."`
 	Import  importCommand  `cmd:"" help:"Put the points of a file into a collection of a running server."`
 	Export  exportCommand  `cmd:"" help:"Write the points of a collection of a running server to a file."`
-	Inspect inspectCommand `cmd:"" help:"Print what a shard directory holds: manifest, segments, log. The shard must not be open."`
+	Inspect struct {
+		Shard   inspectCommand        `cmd:"" default:"withargs" help:"Print what a shard directory holds: manifest, segments, log. The shard must not be open."`
+		Cluster inspectClusterCommand `cmd:"" help:"Print peers, replicas and transfers of a running cluster."`
+	} `cmd:"" help:"Look into a shard directory (inspect DIR), or at a running cluster (inspect cluster)."`
 }
 
 func main() {

@@ -99,6 +99,16 @@ type Optimizations struct {
 	Idle      []BuildSegment
 }
 
+// Optimized counts the points that completed builds have taken, as telemetry shows it.
+func (o Optimizations) Optimized() (points uint64) {
+	for _, b := range o.Completed {
+		for _, source := range b.Segments {
+			points += source.Points
+		}
+	}
+	return points
+}
+
 // MemoryUse is what one component takes.
 type MemoryUse struct {
 	DiskBytes          uint64 `json:"disk_bytes"`

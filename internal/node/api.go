@@ -210,16 +210,20 @@ type CollectionReport struct {
 	InitTime time.Duration
 	Config   sextant.CollectionConfig
 	Shards   []ShardReport
+	// Transfers are those of the whole cluster; only their senders know how far they are.
+	Transfers []TransferInfo
 	// Snapshot counters of this process.
 	SnapshotsCreated                    uint64
 	SnapshotsCreating, SnapshotsLoading int
 }
 
-// ShardReport is one shard as telemetry sees it.
+// ShardReport is one shard as telemetry sees it: in a cluster also one without a replica here, of which only where it is is told.
 type ShardReport struct {
 	ID       uint32
 	Key      *ShardKey
-	State    string
+	State    string            // of the replica here; "": there is none
+	Replicas map[uint64]string // the states of all replicas, by peer
+	Stands   *ReplicaSight     // where the replica here stands; nil: there is none, or the node is alone
 	Info     ShardInfo
 	Builds   Optimizations
 	Error    string // why the shard is not served; "" when it is

@@ -17,6 +17,9 @@ import (
 	"github.com/sextantdb/sextant/internal/topology"
 )
 
+// SendFailure is what is wrong with an address of another peer.
+type SendFailure = network.Failure
+
 // ClusterInfo is what this node knows of the cluster.
 type ClusterInfo struct {
 	Enabled                       bool
@@ -25,6 +28,8 @@ type ClusterInfo struct {
 	Term, Commit, Pending, Leader uint64            // Leader 0: unknown
 	Role                          string            // "" before the first tick
 	Voter                         bool
+	Ready                         bool
+	Versions                      map[uint64]string // of the program, by peer, as far as they told
 	Updated                       time.Time
 	Stopped                       bool   // this peer was removed
 	Err                           string // why consensus stands still
@@ -49,13 +54,16 @@ func (n *Node) Cluster(a auth.Access) (ClusterInfo, error) {
 		return ClusterInfo{}, nil
 	}
 	s, state := c.member.Status(), n.machine.State()
-	info := ClusterInfo{Enabled: true, PeerID: uint64(n.peer), Peers: map[uint64]string{}, Term: s.Term, Commit: s.Commit, Pending: s.Pending,
+	info := ClusterInfo{Enabled: true, PeerID: uint64(n.peer), Peers: map[uint64]string{}, Versions: map[uint64]string{}, Ready: n.Ready(), Term: s.Term, Commit: s.Commit, Pending: s.Pending,
 		Leader: s.Leader, Role: s.Role, Voter: s.Voter, Updated: s.Updated, Stopped: s.Removed, Failures: c.net.Failures()}
 	if s.Err != nil {
 		info.Err = s.Err.Error()
 	}
 	for id, p := range state.Peers {
 		info.Peers[uint64(id)] = p.URI
+		if p.Version != "" {
+			info.Versions[uint64(id)] = p.Version
+		}
 	}
 	if len(info.Peers) == 0 || s.Removed {
 		info.Peers = map[uint64]string{uint64(n.peer): topology.NormalURI(c.o.URI)}

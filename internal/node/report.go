@@ -106,13 +106,27 @@ func (n *Node) Collections(a auth.Access) []CollectionReport {
 		}
 		r := CollectionReport{Name: name, InitTime: h.took, Config: c.Config, SnapshotsCreated: h.created.Load(),
 			SnapshotsCreating: int(h.creating.Load()), SnapshotsLoading: int(h.loading.Load())}
+		if n.cluster != nil {
+			r.Transfers = transfersOf(c)
+		}
 		for _, id := range c.ShardIDs() {
+			report := ShardReport{ID: uint32(id), Key: c.Shards[id].Key, Replicas: n.states(c.Shards[id])}
 			s := h.slots()[id]
 			if s == nil {
+				if n.cluster != nil {
+					r.Shards = append(r.Shards, report)
+				}
 				continue
 			}
 			now := s.current()
-			report := ShardReport{ID: uint32(id), Key: c.Shards[id].Key, State: s.word(), Info: now.Info(), Builds: now.Optimizations()}
+			report.State, report.Info, report.Builds = s.word(), now.Info(), now.Optimizations()
+			if n.cluster != nil {
+				report.State = report.Replicas[uint64(n.peer)]
+				stands := n.cluster.replicaSight(name, s, c.Shards[id])
+				report.Stands = &stands
+			} else {
+				report.Replicas = map[uint64]string{uint64(n.peer): report.State}
+			}
 			broken, loading := s.state()
 			if report.Recovery = loading; broken != nil {
 				report.Error = broken.Error()

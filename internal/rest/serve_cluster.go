@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"slices"
 	"strconv"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/sextantdb/sextant"
 	"github.com/sextantdb/sextant/internal/node"
+	"github.com/sextantdb/sextant/internal/telemetry"
 )
 
 // cluster describes the cluster as this peer sees it.
@@ -26,17 +26,9 @@ func (c *call) cluster() error {
 	type peer struct {
 		URI string `json:"uri"`
 	}
-	type failure struct {
-		Count  uint64    `json:"count"`
-		Latest string    `json:"latest_error"`
-		At     time.Time `json:"latest_error_timestamp"`
-	}
-	peers, failures := map[string]peer{}, map[string]failure{}
+	peers := map[string]peer{}
 	for id, uri := range info.Peers {
 		peers[strconv.FormatUint(id, 10)] = peer{uri}
-	}
-	for uri, f := range info.Failures {
-		failures[uri] = failure{f.Count, f.Latest, f.At.UTC()}
 	}
 	var leader *uint64
 	if info.Leader != 0 {
@@ -60,17 +52,22 @@ func (c *call) cluster() error {
 		Leader  *uint64 `json:"leader"`
 		Role    *string `json:"role"`
 		Voter   bool    `json:"is_voter"`
-	}{info.Term, info.Commit, info.Pending, leader, role, info.Voter}, threadStatus(info.Stopped, info.Err, info.Updated), failures})
+	}{info.Term, info.Commit, info.Pending, leader, role, info.Voter}, telemetry.ThreadStatus(info.Stopped, info.Err, info.Updated), showFailures(info.Failures)})
 }
 
-func threadStatus(stopped bool, err string, updated time.Time) map[string]any {
-	switch {
-	case err != "":
-		return map[string]any{"consensus_thread_status": "stopped_with_err", "err": err}
-	case stopped:
-		return map[string]any{"consensus_thread_status": "stopped"}
+type failureView struct {
+	Count  uint64    `json:"count"`
+	Latest string    `json:"latest_error"`
+	At     time.Time `json:"latest_error_timestamp"`
+}
+
+// showFailures shows what does not reach others, by address.
+func showFailures(list map[string]node.SendFailure) map[string]failureView {
+	out := map[string]failureView{}
+	for uri, f := range list {
+		out[uri] = failureView{f.Count, f.Latest, f.At.UTC()}
 	}
-	return map[string]any{"consensus_thread_status": "working", "last_update": updated.UTC()}
+	return out
 }
 
 func (c *call) removePeer() error {
@@ -385,82 +382,4 @@ func (c *call) clusterTelemetry() error {
 		return err
 	}
 	return c.value(showCluster(t))
-}
-
-type replicaView struct {
-	Peer     uint64   `json:"peer_id"`
-	State    string   `json:"state"`
-	Points   *uint64  `json:"num_points,omitempty"`
-	InSync   bool     `json:"in_sync"`
-	Primary  bool     `json:"primary"`
-	Last     *uint64  `json:"last,omitempty"`
-	Commit   *uint64  `json:"commit,omitempty"`
-	Applied  *uint64  `json:"applied,omitempty"`
-	Lag      *uint64  `json:"lag_entries,omitempty"`
-	Behind   *float64 `json:"lag_seconds,omitempty"`
-	Verified *float64 `json:"verified_seconds_ago,omitempty"`
-	Error    string   `json:"error,omitempty"`
-}
-
-type shardView struct {
-	ID       uint32          `json:"id"`
-	Key      json.RawMessage `json:"key,omitempty"`
-	Term     uint64          `json:"term"`
-	Version  uint64          `json:"set_version"`
-	Replicas []replicaView   `json:"replicas"`
-}
-
-type peerView struct {
-	URI        string `json:"uri"`
-	Responsive bool   `json:"responsive"`
-	Details    any    `json:"details"`
-}
-
-// showCluster puts what peers tell of their replicas beside what the topology says of them.
-func showCluster(t node.ClusterTelemetry) any {
-	type collectionView struct {
-		ID     string      `json:"id"`
-		Shards []shardView `json:"shards"`
-	}
-	told := map[string]node.ReplicaSight{}
-	for peer, s := range t.Peers {
-		if s == nil {
-			continue
-		}
-		for _, r := range s.Replicas {
-			told[fmt.Sprint(peer, r.Shard)] = r
-		}
-	}
-	collections := map[string]collectionView{}
-	for name, info := range t.State.Collections {
-		view := collectionView{ID: name, Shards: []shardView{}}
-		for _, id := range info.ShardIDs() {
-			s := info.Shards[id]
-			one := shardView{ID: uint32(id), Key: shardKeyJSON(s.Key), Term: uint64(s.Term), Version: s.Version}
-			lead := told[fmt.Sprint(uint64(s.Primary), s.UUID)]
-			for _, p := range s.Peers() {
-				r := replicaView{Peer: uint64(p), State: string(s.Replicas[p].State), InSync: s.Replicas[p].InSync, Primary: p == s.Primary}
-				if own, ok := told[fmt.Sprint(uint64(p), s.UUID)]; ok {
-					r.Points, r.Last, r.Commit, r.Applied, r.Verified, r.Error = &own.Points, &own.Last, &own.Commit, &own.Applied, own.Verified, own.Error
-				}
-				if f, ok := lead.Followers[uint64(p)]; ok {
-					r.Lag, r.Behind, r.Verified = &f.Lag, &f.Behind, f.Verified
-				}
-				one.Replicas = append(one.Replicas, r)
-			}
-			view.Shards = append(view.Shards, one)
-		}
-		collections[name] = view
-	}
-	peers := map[string]peerView{}
-	for id, p := range t.State.Peers {
-		view := peerView{URI: p.URI}
-		if s := t.Peers[uint64(id)]; s != nil {
-			view.Responsive = true
-			view.Details = map[string]any{"version": s.Version, "role": s.Role, "is_voter": s.Voter, "term": s.Term, "commit": s.Commit,
-				"num_pending_operations": s.Pending, "consensus_thread_status": threadStatus(s.Stopped, s.Err, s.Updated)}
-		}
-		peers[strconv.FormatUint(uint64(id), 10)] = view
-	}
-	return map[string]any{"collections": collections, "cluster": map[string]any{"enabled": true, "number_of_peers": len(peers), "peers": peers}}
 }

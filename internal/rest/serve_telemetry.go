@@ -12,10 +12,14 @@ import (
 func (c *call) state(a auth.Access) telemetry.State {
 	n := c.h.node
 	version, commit := n.Version()
-	return telemetry.State{
+	s := telemetry.State{
 		ID: n.ID(), Peer: n.PeerID(), Version: version, Commit: commit, Started: n.Started(), Recovery: n.Recovery() != "",
 		Settings: n.Settings(), Collections: n.Collections(a), Global: a.IsGlobal(),
 	}
+	if info, err := n.Cluster(a); err == nil && info.Enabled { // who may not see it is not told
+		s.Cluster = &info
+	}
+	return s
 }
 
 // metrics answers Prometheus text to those who may read everything.

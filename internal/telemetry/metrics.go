@@ -63,6 +63,7 @@ func Metrics(s State, r *Recorder, o MetricsOptions) string {
 	p.responses(r, o.PerCollection)
 	p.process()
 	p.own(s.Collections)
+	p.replicas(s)
 	return p.b.String()
 }
 
@@ -79,7 +80,43 @@ func (p *printer) app(s State) {
 	p.sample("app_status_recovery_mode", truth(s.Recovery))
 	p.family("cluster_enabled", "gauge", "is cluster support enabled")
 	p.sample("cluster_enabled", truth(s.Settings.Cluster.Enabled))
+	if s.Cluster != nil {
+		p.cluster(s.Cluster)
+	}
 }
+
+// one prints a family of one sample.
+func (p *printer) one(name, kind, help string, v float64, labels ...string) {
+	p.family(name, kind, help)
+	p.sample(name, v, labels...)
+}
+
+// cluster prints what consensus knows.
+func (p *printer) cluster(i *node.ClusterInfo) {
+	p.one("cluster_peers_total", "gauge", "total number of cluster peers", float64(len(i.Peers)))
+	p.one("cluster_term", "counter", "current cluster term", float64(i.Term))
+	p.one("cluster_commit", "counter", "index of last committed (finalized) operation cluster peer is aware of", float64(i.Commit), "peer_id", decimal(i.PeerID))
+	p.one("cluster_pending_operations_total", "gauge", "total number of pending operations for cluster peer", float64(i.Pending))
+	p.one("cluster_voter", "gauge", "is cluster peer a voter or learner", truth(i.Voter))
+	p.family("cluster_working_state", "gauge", "is the consensus of the peer working")
+	p.sample("cluster_working_state", truth(i.Err == "" && !i.Stopped), "state", "working")
+	p.sample("cluster_working_state", truth(i.Err != "" || i.Stopped), "state", "stopped")
+	p.one("cluster_last_update_timestamp_seconds", "counter", "unix timestamp of last update", float64(i.Updated.UnixMilli()/1000))
+	p.family("sextant_cluster_role", "gauge", "1 for the role in consensus that the peer has")
+	for _, role := range []string{"Leader", "Follower", "PreCandidate", "Candidate"} {
+		p.sample("sextant_cluster_role", truth(i.Role == role), "role", role)
+	}
+	p.one("sextant_cluster_leader_known", "gauge", "1 while the peer knows who leads consensus", truth(i.Leader != 0))
+	p.one("sextant_ready", "gauge", "1 when /readyz says so", truth(i.Ready))
+	if len(i.Failures) > 0 {
+		p.family("sextant_cluster_send_failures", "gauge", "failed sends to an address in a row")
+		for _, uri := range slices.Sorted(maps.Keys(i.Failures)) {
+			p.sample("sextant_cluster_send_failures", float64(i.Failures[uri].Count), "uri", uri)
+		}
+	}
+}
+
+func decimal(n uint64) string { return strconv.FormatUint(n, 10) }
 
 func truth(b bool) float64 {
 	if b {
@@ -120,7 +157,10 @@ func (p *printer) collections(list []node.CollectionReport) {
 			for _, n := range shard.Info.Vectors {
 				vectors += float64(n)
 			}
-			active := truth(shard.State == "Active")
+			active := 0.0
+			for _, state := range shard.Replicas {
+				active += truth(state == "Active")
+			}
 			most = max(most, active)
 			if least < 0 || active < least {
 				least = active
@@ -146,7 +186,12 @@ func (p *printer) collections(list []node.CollectionReport) {
 	p.each(list, "collection_update_queue_length", "gauge", "number of pending operations in the update queue per collection",
 		sum(func(s *node.ShardReport) uint64 { return s.Info.QueueLength }))
 	p.each(list, "collection_dead_replicas", "gauge", "total amount of shard replicas in non-active state per collection",
-		sum(func(s *node.ShardReport) uint64 { return uint64(truth(s.State != "Active")) }))
+		sum(func(s *node.ShardReport) (n uint64) {
+			for _, state := range s.Replicas {
+				n += uint64(truth(state != "Active"))
+			}
+			return n
+		}))
 	p.each(list, "snapshot_creation_running", "gauge", "amount of snapshot creations that are currently running",
 		func(c *node.CollectionReport) float64 { return float64(c.SnapshotsCreating) })
 	p.each(list, "snapshot_recovery_running", "gauge", "amount of snapshot recovery operations currently running",
@@ -218,10 +263,10 @@ func (p *printer) own(list []node.CollectionReport) {
 	p.each(list, "sextant_collection_queued_optimizations", "gauge", "builds that wait",
 		sum(func(s *node.ShardReport) uint64 { return uint64(len(s.Builds.Queued)) }))
 	if len(list) > 0 {
-		p.family("sextant_shard_last_seq", "gauge", "entry of the log that was applied last")
-		p.byShard(list, "sextant_shard_last_seq", func(s *node.ShardReport) float64 { return float64(s.Info.LastSeq) })
-		p.family("sextant_shard_quarantined", "gauge", "1 for a damaged shard that is not served")
-		p.byShard(list, "sextant_shard_quarantined", func(s *node.ShardReport) float64 { return truth(s.Error != "") })
+		p.byShard(list, "sextant_shard_last_seq", "gauge", "entry of the log that was applied last",
+			func(s *node.ShardReport) float64 { return float64(s.Info.LastSeq) })
+		p.byShard(list, "sextant_shard_quarantined", "gauge", "1 for a damaged shard that is not served",
+			func(s *node.ShardReport) float64 { return truth(s.Error != "") })
 	}
 	v := sample("/sched/goroutines:goroutines", "/gc/heap/goal:bytes", "/gc/cycles/total:gc-cycles")
 	p.family("sextant_goroutines", "gauge", "live goroutines")
@@ -232,10 +277,19 @@ func (p *printer) own(list []node.CollectionReport) {
 	p.sample("sextant_gc_cycles_total", float64(v[2]))
 }
 
-func (p *printer) byShard(list []node.CollectionReport, name string, value func(*node.ShardReport) float64) {
+// byShard prints a family with one sample per shard that is here.
+func (p *printer) byShard(list []node.CollectionReport, name, kind, help string, value func(*node.ShardReport) float64) {
+	begun := false
 	for i := range list {
 		for j := range list[i].Shards {
 			s := &list[i].Shards[j]
+			if s.State == "" {
+				continue
+			}
+			if !begun {
+				begun = true
+				p.family(name, kind, help)
+			}
 			p.sample(name, value(s), "id", p.name(list[i].Name), "shard", strconv.FormatUint(uint64(s.ID), 10))
 		}
 	}

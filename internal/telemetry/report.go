@@ -2,7 +2,9 @@ package telemetry
 
 import (
 	"encoding/json"
+	"maps"
 	"runtime"
+	"slices"
 	"strconv"
 	"time"
 
@@ -30,7 +32,7 @@ func Report(s State, r *Recorder, o ReportOptions) any {
 		"id":          s.ID,
 		"app":         app(s, o.Level),
 		"collections": collections(s, o.Level, name),
-		"cluster":     object{"enabled": s.Settings.Cluster.Enabled},
+		"cluster":     cluster(s, o.Level),
 		"requests":    requests(r, o.PerCollection, name),
 	}
 	if s.Global {
@@ -57,6 +59,50 @@ func app(s State, level int) object {
 			"rocksdb": false, "staging": false}
 	}
 	return a
+}
+
+// cluster tells of consensus; a caller that may not see everything only learns whether there is one.
+func cluster(s State, level int) object {
+	c := object{"enabled": s.Settings.Cluster.Enabled}
+	if s.Cluster == nil {
+		return c
+	}
+	i, set := s.Cluster, s.Settings.Cluster
+	c["status"] = object{"number_of_peers": len(i.Peers), "term": i.Term, "commit": i.Commit, "pending_operations": i.Pending, "role": orNull(i.Role),
+		"is_voter": i.Voter, "peer_id": i.PeerID, "consensus_thread_status": ThreadStatus(i.Stopped, i.Err, i.Updated)}
+	if level < 2 {
+		return c
+	}
+	c["config"] = object{"grpc_timeout_ms": set.GRPCTimeoutMs, "p2p": object{"connection_pool_size": set.P2P.ConnectionPoolSize},
+		"consensus": object{"max_message_queue_size": set.Consensus.MaxMessageQueueSize, "tick_period_ms": set.Consensus.TickPeriodMs,
+			"bootstrap_timeout_sec": set.Consensus.BootstrapTimeoutSec}}
+	peers, versions := object{}, object{}
+	for p, uri := range i.Peers {
+		peers[strconv.FormatUint(p, 10)] = object{"uri": uri}
+	}
+	for p, version := range i.Versions {
+		versions[strconv.FormatUint(p, 10)] = object{"version": version}
+	}
+	c["peers"], c["peer_metadata"], c["resharding_enabled"] = peers, versions, set.ReshardingEnabled
+	return c
+}
+
+// ThreadStatus tells how consensus is, in the words of the API.
+func ThreadStatus(stopped bool, err string, updated time.Time) map[string]any {
+	switch {
+	case err != "":
+		return object{"consensus_thread_status": "stopped_with_err", "err": err}
+	case stopped:
+		return object{"consensus_thread_status": "stopped"}
+	}
+	return object{"consensus_thread_status": "working", "last_update": timestamp(updated)}
+}
+
+func orNull(text string) any {
+	if text == "" {
+		return nil
+	}
+	return text
 }
 
 func timestamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
@@ -131,28 +177,25 @@ func aggregated(c *node.CollectionReport) object {
 func detailed(peer uint64, c *node.CollectionReport, level int, name func(string) string) object {
 	d := object{"id": name(c.Name), "init_time_ms": c.InitTime.Milliseconds(), "config": c.Config}
 	if level >= 3 {
-		shards := []any{}
+		shards, transfers := []any{}, []any{}
 		for i := range c.Shards {
-			shards = append(shards, shard(peer, c, &c.Shards[i], level))
+			shards = append(shards, replicaSet(peer, c, &c.Shards[i], level))
 		}
-		d["shards"], d["transfers"], d["resharding"] = shards, []any{}, []any{}
+		for _, t := range c.Transfers {
+			transfers = append(transfers, transfer(t))
+		}
+		d["shards"], d["transfers"], d["resharding"] = shards, transfers, []any{}
 	}
 	return d
 }
 
-func shard(peer uint64, c *node.CollectionReport, s *node.ShardReport, level int) object {
+func local(c *node.CollectionReport, s *node.ShardReport, level int) object {
 	vectors := uint64(0)
 	for _, n := range s.Info.Vectors {
 		vectors += n
 	}
-	optimized := uint64(0)
-	for _, b := range s.Builds.Completed {
-		for _, source := range b.Segments {
-			optimized += source.Points
-		}
-	}
 	local := object{
-		"variant_name": nil, "status": s.Info.Health.String(), "total_optimized_points": optimized,
+		"variant_name": nil, "status": s.Info.Health.String(), "total_optimized_points": s.Builds.Optimized(),
 		"vectors_size_bytes": s.Info.VectorBytes, "payloads_size_bytes": s.Info.PayloadBytes,
 		"num_points": s.Info.Points, "num_vectors": vectors, "num_vectors_by_name": notNil(s.Info.Vectors),
 		"optimizations": optimizations(s), "async_scorer": false,
@@ -166,9 +209,36 @@ func shard(peer uint64, c *node.CollectionReport, s *node.ShardReport, level int
 		}
 		local["segments"] = segments
 	}
-	v := object{"id": s.ID, "local": local, "remote": []any{}, "replicate_states": object{strconv.FormatUint(peer, 10): s.State}}
+	return local
+}
+
+// replicaSet is a shard with all its replicas: the one here in detail, the others by their states.
+func replicaSet(peer uint64, c *node.CollectionReport, s *node.ShardReport, level int) object {
+	states, remote := object{}, []any{}
+	for _, p := range slices.Sorted(maps.Keys(s.Replicas)) {
+		states[strconv.FormatUint(p, 10)] = s.Replicas[p]
+		if p != peer {
+			remote = append(remote, object{"shard_id": s.ID, "peer_id": p, "searches": nil, "updates": nil})
+		}
+	}
+	v := object{"id": s.ID, "local": nil, "remote": remote, "replicate_states": states}
+	if s.State != "" {
+		v["local"] = local(c, s, level)
+	}
 	if s.Key != nil {
 		v["key"] = shardKey(*s.Key)
+	}
+	return v
+}
+
+// transfer is a transfer as the API shows it.
+func transfer(t node.TransferInfo) object {
+	v := object{"shard_id": t.Shard, "from": t.From, "to": t.To, "sync": t.Sync, "method": t.Method}
+	if t.ToShard != nil {
+		v["to_shard_id"] = *t.ToShard
+	}
+	if t.Comment != "" {
+		v["comment"] = t.Comment
 	}
 	return v
 }

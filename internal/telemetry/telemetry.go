@@ -12,6 +12,8 @@
 //	sextant_collection_queued_optimizations{id}  builds that wait
 //	sextant_shard_last_seq{id,shard}             entry of the log that was applied last
 //	sextant_shard_quarantined{id,shard}          1: the shard is damaged and not served
+//	sextant_cluster_role{role}                   of a peer: 1 for the one that it has; more of consensus in metrics.go
+//	sextant_replica_*{collection,shard,peer}     of a peer: where each of its replicas stands, and those that follow it; replicas.go
 //	sextant_goroutines, sextant_heap_goal_bytes, sextant_gc_cycles_total
 //
 // Units: bytes, seconds; telemetry JSON has microseconds.
@@ -40,7 +42,8 @@ type State struct {
 	Recovery        bool // shards are not served
 	Settings        config.Config
 	Collections     []node.CollectionReport
-	Global          bool // the caller may see more than some collections
+	Cluster         *node.ClusterInfo // nil: the node is alone, or the caller may not see it
+	Global          bool              // the caller may see more than some collections
 }
 
 // Request is one answered request.

@@ -17,8 +17,8 @@ func state() State {
 	s := State{ID: "936da01f-9abd-4d9d-80c7-02af85c822a8", Version: "1.19.0", Settings: config.Default(), Global: true}
 	for _, name := range []string{"a", `b"\` + "\n"} {
 		s.Collections = append(s.Collections, node.CollectionReport{Name: name, SnapshotsCreated: 2, Config: sextant.DefaultConfig(), Shards: []node.ShardReport{
-			{State: "Active", Info: node.ShardInfo{Points: 3, Vectors: map[string]uint64{"": 3, "x": 2}, LastSeq: 9}},
-			{ID: 1, State: "Dead", Error: "file x", Info: node.ShardInfo{Points: 4, HiddenByIndexedOnly: map[string]uint64{"": 1}}},
+			{State: "Active", Replicas: map[uint64]string{1: "Active"}, Info: node.ShardInfo{Points: 3, Vectors: map[string]uint64{"": 3, "x": 2}, LastSeq: 9}},
+			{ID: 1, State: "Dead", Replicas: map[uint64]string{1: "Dead"}, Error: "file x", Info: node.ShardInfo{Points: 4, HiddenByIndexedOnly: map[string]uint64{"": 1}}},
 		}})
 	}
 	return s
