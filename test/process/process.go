@@ -4,14 +4,18 @@ package process
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -21,7 +25,9 @@ type Options struct {
 	Dir  string   // working directory, kept over restarts; empty: a temporary one
 	Env  []string // KEY=value, after the inherited environment
 	Args []string
-	Port int // REST port; 0: a free one
+	Port int      // REST port; 0: a free one
+	Host string   // where its ports are reached; empty: 127.0.0.1
+	Wrap []string // a command that starts the program in place of itself
 }
 
 // Server is a running server process.
@@ -31,6 +37,8 @@ type Server struct {
 	cmd      *exec.Cmd
 	log      *lockedBuffer
 	done     chan struct{}
+	ended    atomic.Bool // on purpose
+	heir     atomic.Bool // another process took over its directory
 }
 
 type lockedBuffer struct {
@@ -77,15 +85,25 @@ func Binary(t testing.TB) string {
 	return bin
 }
 
-// FreePort returns a port that nobody listened on a moment ago.
+var given sync.Map // ports that this process has given out
+
+// FreePort returns a port that nobody listened on a moment ago. It is none of those that the system takes for the near end of
+// connections, so that a server finds it free again after a restart.
 func FreePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		port := 10_000 + rand.IntN(22_000)
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			continue
+		}
+		_ = l.Close()
+		if _, twice := given.LoadOrStore(port, true); !twice {
+			return port
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatal("no free port")
+	return 0
 }
 
 // Start starts a server and waits until it is ready.
@@ -105,9 +123,11 @@ func Spawn(t testing.TB, o Options) *Server {
 	if o.Port == 0 {
 		o.Port = FreePort(t)
 	}
-	s := &Server{Dir: o.Dir, Port: o.Port, URL: fmt.Sprintf("http://127.0.0.1:%d", o.Port), log: &lockedBuffer{}, done: make(chan struct{})}
-	s.cmd = exec.Command(Binary(t), o.Args...)
-	s.cmd.Dir = o.Dir
+	host := cmp.Or(o.Host, "127.0.0.1")
+	s := &Server{Dir: o.Dir, Port: o.Port, URL: fmt.Sprintf("http://%s:%d", host, o.Port), log: &lockedBuffer{}, done: make(chan struct{})}
+	command := slices.Concat(o.Wrap, []string{Binary(t)}, o.Args)
+	s.cmd = exec.Command(command[0], command[1:]...)
+	s.cmd.Dir, s.cmd.SysProcAttr = o.Dir, dieWithParent
 	s.cmd.Env = append(append(cleanEnv(), fmt.Sprintf("QDRANT__SERVICE__HTTP_PORT=%d", o.Port),
 		fmt.Sprintf("QDRANT__SERVICE__GRPC_PORT=%d", FreePort(t))), o.Env...)
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
@@ -120,7 +140,7 @@ func Spawn(t testing.TB, o Options) *Server {
 	}()
 	t.Cleanup(func() {
 		s.Kill()
-		if t.Failed() {
+		if t.Failed() && !s.heir.Load() {
 			t.Logf("server log:\n%s", tail(s.log.String(), 8000))
 		}
 	})
@@ -169,6 +189,7 @@ func (s *Server) WaitReady(t testing.TB, patience time.Duration) time.Duration {
 
 // Kill ends the process at once (SIGKILL) and waits for its end.
 func (s *Server) Kill() {
+	s.ended.Store(true)
 	_ = s.cmd.Process.Kill()
 	<-s.done
 }
@@ -177,6 +198,7 @@ func (s *Server) Kill() {
 func (s *Server) Stop(t testing.TB, patience time.Duration) time.Duration {
 	t.Helper()
 	start := time.Now()
+	s.ended.Store(true)
 	if err := s.cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
@@ -186,6 +208,16 @@ func (s *Server) Stop(t testing.TB, patience time.Duration) time.Duration {
 		t.Fatalf("the server did not stop within %s:\n%s", patience, tail(s.log.String(), 8000))
 	}
 	return time.Since(start)
+}
+
+// Crashed reports whether the process ended though nobody ended it.
+func (s *Server) Crashed() bool {
+	select {
+	case <-s.done:
+		return !s.ended.Load()
+	default:
+		return false
+	}
 }
 
 // PID is the process id.

@@ -1,0 +1,34 @@
+package history
+
+import "testing"
+
+func TestJudge(t *testing.T) {
+	var b Book
+	write := func(v Value, o Outcome) { b.Write(1, v); b.End(1, v, o) }
+	write(1, Acknowledged)
+	write(2, Unknown)
+	write(3, Refused)
+	write(4, Acknowledged)
+	write(0, Unknown) // a delete
+	for got, want := range map[Value]string{4: "", 0: "", 2: "late", 1: "lost", 3: "lost", 5: "invented"} {
+		v := b.Judge(map[uint64]Value{1: got})
+		is := ""
+		switch {
+		case len(v.Late) > 0:
+			is = "late"
+		case len(v.Lost) > 0:
+			is = "lost"
+		case len(v.Invented) > 0:
+			is = "invented"
+		}
+		if is != want {
+			t.Errorf("%d is judged %q, not %q", got, is, want)
+		}
+	}
+	if v := b.Judge(map[uint64]Value{1: 4, 2: 1}); len(v.Invented) != 1 {
+		t.Errorf("a point that nobody wrote: %+v", v)
+	}
+	if b.Certain(1) {
+		t.Error("a point with an unanswered delete exists for sure")
+	}
+}

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package process
+
+import "syscall"
+
+var dieWithParent *syscall.SysProcAttr
