@@ -15,8 +15,8 @@ import (
 )
 
 // text returns the body of a GET.
-func (c *peers) text(i int, path string) string {
-	resp, err := client.Get(c.list[i].URL + path)
+func text(c *process.Cluster, i int, path string) string {
+	resp, err := http.Get(c.Peer(i).URL + path)
 	if err != nil {
 		return ""
 	}
@@ -26,22 +26,22 @@ func (c *peers) text(i int, path string) string {
 }
 
 // inspect runs the command of that name against a peer.
-func (c *peers) inspect(t *testing.T, i int, args ...string) (out string, ok bool) {
+func inspect(t *testing.T, c *process.Cluster, i int, args ...string) (out string, ok bool) {
 	t.Helper()
-	b, err := exec.Command(process.Binary(t), append([]string{"inspect", "cluster", "--url", c.list[i].URL, "--timeout", "2s"}, args...)...).CombinedOutput()
+	b, err := exec.Command(process.Binary(t), append([]string{"inspect", "cluster", "--url", c.Peer(i).URL, "--timeout", "2s"}, args...)...).CombinedOutput()
 	return string(b), err == nil
 }
 
 // What operators look at: metrics, telemetry and the table of the command, of a cluster that is well and of one that lost a peer.
 func TestWatchingACluster(t *testing.T) {
-	c := form(t, 3)
-	c.create(t, "c", 2, 2)
+	c := (&process.Cluster{}).Form(t, 3)
+	c.Create(t, "c", 2, 2)
 	for n := range 20 {
-		c.must(t, n%3, "PUT", "/collections/c/points?wait=true", map[string]any{"points": []any{map[string]any{"id": n, "vector": []int{n, 1}}}}, nil)
+		c.Must(t, n%3, "PUT", "/collections/c/points?wait=true", map[string]any{"points": []any{map[string]any{"id": n, "vector": []int{n, 1}}}}, nil)
 	}
 	ids := make([]uint64, 3)
 	for i := range ids {
-		ids[i] = c.view(i).Peer
+		ids[i] = c.View(i).Peer
 	}
 	type replica struct {
 		Peer     uint64 `json:"peer_id"`
@@ -76,9 +76,9 @@ func TestWatchingACluster(t *testing.T) {
 	}
 	look := func(i int) {
 		seen.Collections, seen.Cluster.Peers = nil, nil
-		c.must(t, i, "GET", "/cluster/telemetry?timeout=2", nil, &seen)
+		c.Must(t, i, "GET", "/cluster/telemetry?timeout=2", nil, &seen)
 	}
-	for i := range c.list {
+	for i := range c.N() {
 		look(i)
 		points, primaries := uint64(0), 0
 		for _, s := range seen.Collections["c"].Shards {
@@ -103,28 +103,28 @@ func TestWatchingACluster(t *testing.T) {
 	}
 	for _, path := range []string{"/telemetry?details_level=10", "/cluster"} {
 		template, _, _ := strings.Cut(path, "?")
-		if err := spec.Response("GET", template, http.StatusOK, []byte(c.text(0, path))); err != nil {
+		if err := spec.Response("GET", template, http.StatusOK, []byte(text(c, 0, path))); err != nil {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
 	has := func(i int, want string, ok bool) {
 		t.Helper()
-		text := c.text(i, "/metrics")
+		text := text(c, i, "/metrics")
 		if regexp.MustCompile("(?m)^"+want+"$").MatchString(text) != ok {
 			t.Errorf("peer %d: %s is there: %v, in\n%s", i, want, !ok, regexp.MustCompile("(?m)^.*(cluster|replica).*$").FindAllString(text, -1))
 		}
 	}
-	primary := c.primary(t, 0, "c")
-	for i := range c.list {
+	primary := c.Primary(t, 0, "c")
+	for i := range c.N() {
 		has(i, `cluster_peers_total 3`, true)
 		has(i, `cluster_term [1-9]\d*`, true)
 		has(i, `cluster_commit\{peer_id="`+fmt.Sprint(ids[i])+`"\} [1-9]\d*`, true)
-		has(i, `sextant_cluster_role\{role="Leader"\} `+map[bool]string{true: "1", false: "0"}[c.leader(i) == ids[i]], true)
+		has(i, `sextant_cluster_role\{role="Leader"\} `+map[bool]string{true: "1", false: "0"}[c.Leader(i) == ids[i]], true)
 		has(i, `sextant_replica_lag_entries\{collection="c",shard="0",peer="\d+"\} 0`, i == primary)
 	}
 	has(primary, `sextant_replica_primary\{collection="c",shard="0",peer="`+fmt.Sprint(ids[primary])+`"\} 1`, true)
 
-	out, ok := c.inspect(t, 1)
+	out, ok := inspect(t, c, 1)
 	if !ok || strings.Count(out, "Active") != 4 || strings.Count(out, " primary") != 2 || strings.Count(out, "Follower") != 2 {
 		t.Errorf("%v\n%s", ok, out)
 	}
@@ -139,25 +139,25 @@ func TestWatchingACluster(t *testing.T) {
 			}
 		}
 	}
-	c.list[lost].Kill()
-	c.must(t, primary, "PUT", "/collections/c/points?wait=true", map[string]any{"points": pointsUpTo(20)}, nil)
+	c.Peer(lost).Kill()
+	c.Must(t, primary, "PUT", "/collections/c/points?wait=true", map[string]any{"points": pointsUpTo(20)}, nil)
 	look(primary)
 	p := seen.Cluster.Peers[fmt.Sprint(ids[lost])]
 	if p.Responsive || p.Details != nil {
 		t.Errorf("%+v", p)
 	}
-	until(t, "failures to reach the lost peer are told", func() bool {
+	process.Until(t, "failures to reach the lost peer are told", func() bool {
 		look(primary)
 		return len(seen.Cluster.Peers[fmt.Sprint(ids[primary])].Details.Failures) > 0
 	})
-	out, ok = c.inspect(t, primary)
+	out, ok = inspect(t, c, primary)
 	if ok || !strings.Contains(out, "does not answer") || !strings.Contains(out, "Dead") || !strings.Contains(out, "cannot reach") || !strings.Contains(out, "things need a look") {
 		t.Errorf("%v\n%s", ok, out)
 	}
 	t.Logf("\n%s", out)
 	has(primary, `collection_dead_replicas\{id="c"\} [1-9]`, true)
 	has(primary, `sextant_cluster_send_failures\{uri=".*"\} [1-9]\d*`, true)
-	if raw, ok := c.inspect(t, primary, "--json"); !ok || !json.Valid([]byte(raw)) {
+	if raw, ok := inspect(t, c, primary, "--json"); !ok || !json.Valid([]byte(raw)) {
 		t.Error(raw)
 	}
 }
