@@ -3,6 +3,7 @@ package collection
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"testing"
 	"time"
@@ -210,5 +211,30 @@ func TestZeroTimeoutIsWaitTimeout(t *testing.T) {
 		Write{Wait: sextant.Applied, Timeout: ptr(time.Duration(0)), Default: time.Second})
 	if err != nil || r.Status != sextant.WaitTimeout || r.Seq == 0 {
 		t.Errorf("%+v %v", r, err)
+	}
+}
+
+// What is logged but not applied in time is an error only for a client that named no time; and it says on how many shards.
+func TestLateUpdates(t *testing.T) {
+	c, shards := made(2, nil)
+	all := sextant.DeletePoints{Selector: sextant.Selector{Filter: &sextant.Filter{}}}
+	shards[0].late = true
+	r, err := c.Update(t.Context(), all, Write{Wait: sextant.Applied, Timeout: ptr(time.Second), Default: time.Second})
+	if err != nil || r.Status != sextant.WaitTimeout {
+		t.Errorf("%+v %v", r, err)
+	}
+	late := func(want string) {
+		t.Helper()
+		_, err := c.Update(t.Context(), all, Write{Wait: sextant.Applied, Default: time.Second})
+		if sextant.KindOf(err) != sextant.Timeout || !regexp.MustCompile("^Timeout error: Update operation timed out in \\d\\.\\d\\d seconds on "+want+"$").MatchString(err.Error()) {
+			t.Error(err)
+		}
+	}
+	late("1 out of 2 shards\\.")
+	shards[1].fail = sextant.Errorf(sextant.Timeout, "it is not known")
+	late("2 out of 2 shards\\. First error captured: 1 out of 2 .* it is not known")
+	shards[1].fail = sextant.Errorf(sextant.Internal, "no disk") // the worse news
+	if _, err := c.Update(t.Context(), all, Write{Wait: sextant.Applied, Default: time.Second}); sextant.KindOf(err) != sextant.Internal {
+		t.Error(err)
 	}
 }

@@ -16,6 +16,7 @@ type fake struct {
 	calls  []sextant.Update
 	slow   chan struct{} // reads wait for it
 	fail   error
+	late   bool // updates are logged, but not applied in time
 }
 
 func (f *fake) matches(filter *sextant.Filter, id sextant.PointID) bool {
@@ -67,6 +68,9 @@ func (f *fake) Update(ctx context.Context, u sextant.Update, wait sextant.Wait) 
 	status := sextant.Acknowledged
 	if wait == sextant.Applied {
 		status = sextant.Completed
+		if f.late {
+			status = sextant.WaitTimeout
+		}
 	}
 	return sextant.Receipt{Seq: f.seq, Status: status}, nil
 }

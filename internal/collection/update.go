@@ -3,6 +3,7 @@ package collection
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -168,6 +169,7 @@ func (c *Collection) send(ctx context.Context, v *View, parts []part, w Write) (
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 
+	begun := time.Now()
 	receipts := make([]sextant.Receipt, len(parts))
 	failures := make([]error, len(parts))
 	do := func(i int) {
@@ -188,6 +190,13 @@ func (c *Collection) send(ctx context.Context, v *View, parts []part, w Write) (
 		all.Wait()
 	}
 	out, err := combine(receipts, failures)
+	if late := overdue(receipts, failures); late > 0 && w.Timeout == nil { // who named no time learns that it has passed
+		text := fmt.Sprintf("Timeout error: Update operation timed out in %.2f seconds on %d out of %d shards.", time.Since(begun).Seconds(), late, len(parts))
+		if err != nil {
+			text += " First error captured: " + err.Error() // whether it was done is not known, or it was not
+		}
+		return sextant.Receipt{}, &sextant.Error{Kind: sextant.Timeout, Text: text, Err: err}
+	}
 	if err != nil && errors.Is(err, context.DeadlineExceeded) && sextant.KindOf(err) == sextant.Internal {
 		err = sextant.Errorf(sextant.Timeout, "Timeout error: Operation 'Update' timed out after %s", seconds(limit))
 	}
@@ -195,6 +204,23 @@ func (c *Collection) send(ctx context.Context, v *View, parts []part, w Write) (
 		out.Status = sextant.WaitTimeout
 	}
 	return out, err
+}
+
+// overdue counts the parts whose time has passed, if nothing else is wrong.
+func overdue(receipts []sextant.Receipt, failures []error) (n int) {
+	for i, err := range failures {
+		switch {
+		case err == nil && receipts[i].Status == sextant.WaitTimeout, isLate(err):
+			n++
+		case err != nil:
+			return 0
+		}
+	}
+	return n
+}
+
+func isLate(err error) bool {
+	return sextant.KindOf(err) == sextant.Timeout || errors.Is(err, context.DeadlineExceeded) && sextant.KindOf(err) == sextant.Internal
 }
 
 // combine makes one answer of several: the largest number; what waited in vain counts more than what is completed, and
