@@ -30,6 +30,7 @@ const (
 	callBarrier  = "barrier"
 	callInfo     = "info"
 	callSight    = "sight"
+	callCommit   = "commit"
 )
 
 const uuidText = 36
@@ -48,6 +49,8 @@ func (c *cluster) Call(ctx context.Context, _ topology.PeerID, method string, bo
 			return nil, err
 		}
 		return nil, c.matchedBy(ctx, index)
+	case callCommit:
+		return strconv.AppendUint(nil, c.member.Status().Commit, 10), nil
 	case callSight:
 		return json.Marshal(c.sight())
 	}

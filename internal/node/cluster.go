@@ -43,7 +43,7 @@ type cluster struct {
 	member  *consensus.Member
 	hub     *replica.Hub
 	accuser *replica.Accuser
-	ready   atomic.Bool
+	ready   *latch
 	caught  atomic.Bool
 	run     sync.WaitGroup
 	acting  chan struct{} // the token of those who write actedFile
@@ -67,7 +67,7 @@ type moved struct{ from, to string }
 // openCluster starts a node of a cluster. It returns when the node is a member under its present address.
 func (n *Node) openCluster(ctx context.Context) error {
 	o := n.opts.Cluster
-	c := &cluster{n: n, o: o, busy: map[string]bool{}, aligned: map[string]uint64{}, sets: map[string]*replica.Set{}, heard: map[topology.PeerID]moved{}, acting: make(chan struct{}, 1)}
+	c := &cluster{n: n, o: o, busy: map[string]bool{}, aligned: map[string]uint64{}, sets: map[string]*replica.Set{}, heard: map[topology.PeerID]moved{}, ready: newLatch(), acting: make(chan struct{}, 1)}
 	n.cluster = c
 	n.engines = newEngines(n)
 	for _, dir := range []string{n.store.Temp, n.incoming()} {
@@ -332,7 +332,7 @@ func (c *cluster) catchUp(ctx context.Context) {
 	}
 	c.caught.Store(true)
 	c.hub.CaughtUp()
-	c.ready.Store(true)
+	c.run.Go(c.becomeReady)
 	c.wake()
 }
 

@@ -185,9 +185,6 @@ func (n *Node) PeerID() uint64 { return uint64(n.peer) }
 // Started is when the node was opened.
 func (n *Node) Started() time.Time { return n.started }
 
-// Ready reports whether the node may get requests: a lone one may as soon as it is open.
-func (n *Node) Ready() bool { return n.cluster == nil || n.cluster.ready.Load() }
-
 // Recovery returns the text of the recovery mode, "" when shards are served.
 func (n *Node) Recovery() string { return pick(n.settings.Storage.RecoveryMode, "") }
 

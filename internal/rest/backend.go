@@ -44,7 +44,7 @@ type process interface {
 	ID() string
 	PeerID() uint64
 	Started() time.Time
-	Ready() bool
+	AwaitReady(ctx context.Context) bool
 	Recovery() string
 	AuthEnabled() bool
 	Authenticate(ctx context.Context, apiKey, bearer string) (auth.Access, error)

@@ -55,7 +55,7 @@ func (f *fake) Version() (version, commit string) { return "1.19.0", strings.Rep
 func (f *fake) ID() string                        { return "936da01f-9abd-4d9d-80c7-02af85c822a8" }
 func (f *fake) PeerID() uint64                    { return 7 }
 func (f *fake) Started() time.Time                { return time.Unix(1e9, 0) }
-func (f *fake) Ready() bool                       { return f.err == nil }
+func (f *fake) AwaitReady(context.Context) bool   { return f.err == nil }
 func (f *fake) Recovery() string                  { return "" }
 func (f *fake) AuthEnabled() bool                 { return f.key != "" }
 

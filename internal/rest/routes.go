@@ -1,7 +1,9 @@
 package rest
 
 import (
+	"context"
 	"net/http"
+	"time"
 
 	"github.com/sextantdb/sextant"
 )
@@ -136,8 +138,13 @@ func (c *call) root() error {
 
 func (c *call) healthy() error { return c.text(http.StatusOK, "healthz check passed") }
 
+// readyTime is how long a probe waits for the verdict.
+const readyTime = 500 * time.Millisecond
+
 func (c *call) ready() error {
-	if c.h.node.Ready() {
+	ctx, cancel := context.WithTimeout(c.r.Context(), readyTime)
+	defer cancel()
+	if c.h.node.AwaitReady(ctx) {
 		return c.text(http.StatusOK, "all shards are ready")
 	}
 	return c.text(http.StatusServiceUnavailable, "some shards are not ready")
