@@ -31,12 +31,19 @@ const (
 	callInfo     = "info"
 	callSight    = "sight"
 	callCommit   = "commit"
+
+	callStand    = "stand" // of transfers, as are the following
+	callBegin    = "begin"
+	callFill     = "fill"
+	callComplete = "complete"
+	callFeed     = "feed"
+	callAdmit    = "admit"
 )
 
 const uuidText = 36
 
 // Call implements network.Handler.
-func (c *cluster) Call(ctx context.Context, _ topology.PeerID, method string, body []byte) ([]byte, error) {
+func (c *cluster) Call(ctx context.Context, from topology.PeerID, method string, body []byte) ([]byte, error) {
 	switch method {
 	case callJoin, callAnnounce:
 		return c.serveEntry(ctx, method, body)
@@ -61,7 +68,14 @@ func (c *cluster) Call(ctx context.Context, _ topology.PeerID, method string, bo
 	if method == callInfo {
 		return c.serveInfo(uuid)
 	}
-	out, err := c.serveShard(ctx, method, uuid, body)
+	var out []byte
+	var err error
+	switch method {
+	case callStand, callBegin, callFill, callComplete, callFeed, callAdmit:
+		out, err = c.serveTransfer(ctx, from, method, uuid, body)
+	default:
+		out, err = c.serveShard(ctx, method, uuid, body)
+	}
 	if err != nil {
 		return replica.AppendError([]byte{1}, err), nil
 	}
@@ -94,7 +108,7 @@ func (c *cluster) serveEntry(ctx context.Context, method string, body []byte) ([
 			c.mu.Lock()
 			c.heard[e.ID] = moved{from: known.URI, to: topology.NormalURI(e.URI)}
 			c.mu.Unlock()
-			c.wake()
+			c.poke()
 		}
 		if err := c.Propose(ctx, topology.Command{UpdatePeer: &topology.UpdatePeer{ID: e.ID, URI: e.URI}}); err != nil {
 			return nil, err
@@ -130,15 +144,8 @@ func (c *cluster) displace(ctx context.Context, state *topology.State, e entry) 
 
 // find returns the replica of a shard here and its data.
 func (c *cluster) find(uuid string) (*replica.Local, *slot, error) {
-	local := c.hub.Local(uuid)
-	if local != nil {
-		for _, h := range *c.n.hosted.Load() {
-			for _, s := range h.slots() {
-				if s.uuid == uuid {
-					return local, s, nil
-				}
-			}
-		}
+	if local, s := c.hub.Local(uuid), c.slot(uuid); local != nil && s != nil {
+		return local, s, nil
 	}
 	return nil, nil, &replica.NotPrimary{Why: fmt.Sprintf("peer %d has no replica of shard %s yet", c.n.peer, uuid)}
 }

@@ -19,7 +19,9 @@ import (
 	"github.com/sextantdb/sextant/internal/consensus"
 	"github.com/sextantdb/sextant/internal/network"
 	"github.com/sextantdb/sextant/internal/replica"
+	"github.com/sextantdb/sextant/internal/task"
 	"github.com/sextantdb/sextant/internal/topology"
+	"github.com/sextantdb/sextant/internal/transfer"
 	"github.com/sextantdb/sextant/internal/vfs"
 )
 
@@ -47,6 +49,9 @@ type cluster struct {
 	caught  atomic.Bool
 	run     sync.WaitGroup
 	acting  chan struct{} // the token of those who write actedFile
+	poked   chan struct{} // has the next pass come at once
+	board   task.Board    // transfers whose sender is here
+	byUUID  atomic.Pointer[map[string]*slot]
 
 	mu      sync.Mutex
 	made    uint64        // index of the topology that reality matches
@@ -58,6 +63,10 @@ type cluster struct {
 	busy    map[string]bool
 	aligned map[string]uint64 // revision of the collection whose schema a shard has, by shard
 	sets    map[string]*replica.Set
+
+	sending  map[string]*transfer.Progress     // by attempt.prefix
+	orphaned map[string]topology.TransferAbort // by attempt.prefix: what earlier lives left behind
+	intakes  map[string]*intake                // by shard
 }
 
 // moved is an address that a peer told of itself, until consensus has it: without it, several that moved would never find the
@@ -67,7 +76,8 @@ type moved struct{ from, to string }
 // openCluster starts a node of a cluster. It returns when the node is a member under its present address.
 func (n *Node) openCluster(ctx context.Context) error {
 	o := n.opts.Cluster
-	c := &cluster{n: n, o: o, busy: map[string]bool{}, aligned: map[string]uint64{}, sets: map[string]*replica.Set{}, heard: map[topology.PeerID]moved{}, ready: newLatch(), acting: make(chan struct{}, 1)}
+	c := &cluster{n: n, o: o, busy: map[string]bool{}, aligned: map[string]uint64{}, sets: map[string]*replica.Set{}, heard: map[topology.PeerID]moved{}, ready: newLatch(), acting: make(chan struct{}, 1),
+		poked: make(chan struct{}, 1), sending: map[string]*transfer.Progress{}, orphaned: map[string]topology.TransferAbort{}, intakes: map[string]*intake{}}
 	n.cluster = c
 	n.engines = newEngines(n)
 	for _, dir := range []string{n.store.Temp, n.incoming()} {
@@ -98,7 +108,7 @@ func (n *Node) openCluster(ctx context.Context) error {
 	if err := c.begin(fresh); err != nil {
 		return errors.Join(err, c.member.Close())
 	}
-	c.hub = replica.NewHub(replica.Options{Self: n.peer, Life: c.life, Link: replicationLink{c}, Proposer: c, Log: n.log,
+	c.hub = replica.NewHub(replica.Options{Self: n.peer, Life: c.life, Link: replicationLink{c}, Proposer: replicaProposer{c}, Log: n.log,
 		Silent: time.Duration(s.ReplicaAckTimeoutMs) * time.Millisecond, Probation: time.Duration(s.TransferProbationMs) * time.Millisecond})
 	c.accuser = replica.NewAccuser(replica.AccuserOptions{Self: n.peer, State: n.machine.State, Alive: c.hub.Alive, Silence: c.hub.Silence, Hears: c.hears, Proposer: c})
 	var open func() error
@@ -330,15 +340,17 @@ func (c *cluster) catchUp(ctx context.Context) {
 	if err != nil {
 		c.n.log.Warn("the start goes on without knowing what others have agreed on", "err", err)
 	}
+	c.orphans()
 	c.caught.Store(true)
 	c.hub.CaughtUp()
 	c.run.Go(c.becomeReady)
-	c.wake()
+	c.poke()
 }
 
 // stop ends everything but the shards themselves.
 func (c *cluster) stop() {
 	c.n.end()
+	c.board.Close()
 	c.accuser.Close()
 	if c.net != nil {
 		if err := c.net.Close(); err != nil {
@@ -356,6 +368,33 @@ func (c *cluster) stop() {
 func (c *cluster) Propose(ctx context.Context, command topology.Command) error {
 	_, err := c.member.Propose(ctx, command.Encode())
 	return err
+}
+
+// replicaProposer brings what replicas want to consensus.
+type replicaProposer struct{ *cluster }
+
+// Propose implements replica.Proposer. A receiver becomes readable by the end of its transfer only when every peer that can be
+// reached knows that it is in sync: one that does not might still name another replica to lead, or wait for none.
+func (p replicaProposer) Propose(ctx context.Context, command topology.Command) error {
+	c := p.cluster
+	f := command.Finish
+	if f == nil {
+		return c.Propose(ctx, command)
+	}
+	what := fmt.Sprintf("finish %s %d", f.Shard, f.ID)
+	if c.busyWith(what) {
+		return nil // it is asked for again until the topology shows it
+	}
+	c.run.Go(func() {
+		defer c.done(what)
+		c.spread(c.n.life)
+		ctx, cancel := context.WithTimeout(c.n.life, 5*time.Second)
+		defer cancel()
+		if err := c.Propose(ctx, command); err != nil {
+			c.n.log.Debug("the end of a transfer did not pass", "shard", f.Shard, "id", f.ID, "err", err)
+		}
+	})
+	return nil
 }
 
 // change is Propose that also waits until reality here matches.

@@ -112,8 +112,16 @@ func (c *cluster) load(s *slot, info *topology.Collection, settings sextant.Coll
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if noted && n.unmade(s.dir) {
-		return sextant.Errorf(sextant.Corrupt, "the files in %s are gone", s.dir)
+	if n.unmade(s.dir) {
+		shard := info.Shards[s.id]
+		own := shard.Replicas[n.peer]
+		switch {
+		case noted || own.InSync && own.State == topology.Active && shard.Version > 1:
+			return sextant.Errorf(sextant.Corrupt, "the files in %s are gone", s.dir)
+		case !own.InSync:
+			s.put(waiting, nil) // a transfer brings it
+			return nil
+		}
 	}
 	n.load(s, info, settings)
 	if broken, _ := s.state(); broken != nil || noted || n.Recovery() != "" {
@@ -127,6 +135,7 @@ func (c *cluster) load(s *slot, info *topology.Collection, settings sextant.Coll
 
 // leave ends a replica here and removes its files.
 func (c *cluster) leave(s *slot) {
+	s.leave()
 	c.hub.Remove(s.uuid)
 	c.forget(s.uuid)
 	if err := s.close(); err != nil {

@@ -28,6 +28,7 @@ func (c *cluster) loop() {
 		c.pass()
 		select {
 		case <-moved:
+		case <-c.poked:
 		case <-time.After(slowBeat):
 		case <-c.n.life.Done():
 			return
@@ -35,8 +36,13 @@ func (c *cluster) loop() {
 	}
 }
 
-// wake has the next pass come soon; the slow beat is soon enough.
-func (c *cluster) wake() {}
+// poke has the next pass come at once.
+func (c *cluster) poke() {
+	select {
+	case c.poked <- struct{}{}:
+	default:
+	}
+}
 
 // follow tells the network who there is.
 func (c *cluster) follow() {
@@ -121,6 +127,7 @@ func (c *cluster) pass() {
 		if h := have[id]; !want[id] && c.mayDelete(state) {
 			delete(have, id)
 			for _, s := range h.slots() {
+				s.leave()
 				c.hub.Remove(s.uuid)
 				c.forget(s.uuid)
 			}
@@ -128,9 +135,15 @@ func (c *cluster) pass() {
 		}
 	}
 	n.hosted.Store(&have)
+	c.list(have)
 	c.sweep(state)
 	c.hub.Show(state)
 	c.wish(state)
+	c.receive()
+	c.settle(state)
+	c.abandon(state)
+	c.send(state)
+	c.recover(state)
 	c.mu.Lock()
 	c.made = max(c.made, state.Index)
 	if c.moved != nil {

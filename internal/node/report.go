@@ -32,6 +32,14 @@ func (n *Node) CollectionCluster(a auth.Access, name string) (CollectionCluster,
 			}
 		}
 	}
+	if n.cluster != nil {
+		for _, id := range c.ShardIDs() {
+			for _, t := range c.Shards[id].Transfers {
+				out.Transfers = append(out.Transfers, TransferInfo{Shard: uint32(id), ToShard: (*uint32)(t.ToShard), From: uint64(t.From), To: uint64(t.To),
+					Sync: t.Sync, Method: t.Method, Comment: n.cluster.comment(c.Shards[id].UUID, t)})
+			}
+		}
+	}
 	return out, nil
 }
 

@@ -55,6 +55,7 @@ type slot struct {
 	now      shard
 	err      error // why now is a stub
 	loading  bool  // a snapshot is being restored
+	leaves   bool  // it is on its way out: nothing may be put into it any more
 }
 
 func (s *slot) current() shard {
@@ -73,6 +74,19 @@ func (s *slot) state() (err error, loading bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.err, s.loading
+}
+
+// leave notes that the slot is on its way out.
+func (s *slot) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.leaves = true
+}
+
+func (s *slot) leaving() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.leaves
 }
 
 func (s *slot) setLoading(on bool) {

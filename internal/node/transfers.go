@@ -6,6 +6,7 @@ import (
 
 	"github.com/sextantdb/sextant"
 	"github.com/sextantdb/sextant/internal/auth"
+	"github.com/sextantdb/sextant/internal/topology"
 )
 
 // Transfer names a transfer of a shard between peers. Sync: the sender keeps its replica.
@@ -24,29 +25,79 @@ func (n *Node) MayChange(a auth.Access, name string) error {
 	return n.standalone()
 }
 
-// noTransfers refuses what brings replicas back, after the checks that would come first.
-func (n *Node) noTransfers(a auth.Access, name string, t Transfer, operation string) error {
-	if _, err := n.forTransfer(a, name, t.Shard, t.From, t.To); err != nil {
+// StartTransfer begins to copy or move a replica. What rests on the agreed state is checked when it is applied.
+func (n *Node) StartTransfer(ctx context.Context, a auth.Access, name string, t Transfer, timeout time.Duration) error {
+	s, err := n.forTransfer(a, name, t.Shard, t.From, t.To)
+	if err != nil {
 		return err
 	}
-	return sextant.Errorf(sextant.NotImplemented, "%s is not supported by this version: a replica that was lost stays Dead", operation)
-}
-
-// StartTransfer begins to copy or move a replica.
-func (n *Node) StartTransfer(_ context.Context, a auth.Access, name string, t Transfer, _ time.Duration) error {
-	operation := "move_shard"
-	if t.Sync {
-		operation = "replicate_shard"
+	if t.Method == "" {
+		t.Method = n.cluster.method(topology.StreamRecords)
 	}
-	return n.noTransfers(a, name, t, operation)
+	return n.changing(ctx, "Start transfer", timeout, func(ctx context.Context) error {
+		return n.propose(ctx, topology.Command{Start: &topology.TransferStart{Shard: s.UUID, From: topology.PeerID(t.From), To: topology.PeerID(t.To),
+			Method: t.Method, Sync: t.Sync}})
+	})
 }
 
-// AbortTransfer ends a transfer.
-func (n *Node) AbortTransfer(_ context.Context, a auth.Access, name string, t Transfer, _ time.Duration) error {
-	return n.noTransfers(a, name, t, "abort_transfer")
+// method is the configured way to bring replicas back, or another one if none is configured.
+func (c *cluster) method(otherwise string) string {
+	if m := c.n.settings.Storage.ShardTransferMethod; m != nil && *m != "" {
+		return *m
+	}
+	return otherwise
+}
+
+// fallback is what takes over when a delta cannot be.
+func (c *cluster) fallback() string {
+	if m := c.method(topology.StreamRecords); m != topology.WALDelta {
+		return m
+	}
+	return topology.StreamRecords
+}
+
+// find returns a transfer as this node sees it.
+func (n *Node) transfer(a auth.Access, name string, t Transfer) (*topology.Shard, topology.Transfer, error) {
+	s, err := n.forTransfer(a, name, t.Shard, t.From, t.To)
+	if err != nil {
+		return nil, topology.Transfer{}, err
+	}
+	for _, x := range s.Transfers {
+		if uint64(x.From) == t.From && uint64(x.To) == t.To {
+			return s, x, nil
+		}
+	}
+	own, _, err := n.machine.State().Collection(name)
+	if err != nil {
+		return nil, topology.Transfer{}, err
+	}
+	return nil, topology.Transfer{}, sextant.Errorf(sextant.NotFound, "Shard transfer %d -> %d for collection %s:%d does not exist", t.From, t.To, own, t.Shard)
+}
+
+// AbortTransfer ends a transfer, however far it is.
+func (n *Node) AbortTransfer(ctx context.Context, a auth.Access, name string, t Transfer, timeout time.Duration) error {
+	s, x, err := n.transfer(a, name, t)
+	if err != nil {
+		return err
+	}
+	return n.changing(ctx, "Abort transfer", timeout, func(ctx context.Context) error {
+		return n.propose(ctx, topology.Command{Abort: &topology.TransferAbort{Shard: s.UUID, ID: x.ID, Reason: "user request"}})
+	})
 }
 
 // RestartTransfer begins a transfer anew by another method.
-func (n *Node) RestartTransfer(_ context.Context, a auth.Access, name string, t Transfer, _ time.Duration) error {
-	return n.noTransfers(a, name, t, "restart_transfer")
+func (n *Node) RestartTransfer(ctx context.Context, a auth.Access, name string, t Transfer, timeout time.Duration) error {
+	s, x, err := n.transfer(a, name, t)
+	if err != nil {
+		return err
+	}
+	if x.Method == t.Method {
+		return sextant.Errorf(sextant.BadRequest, "Cannot restart transfer for shard %d from %d to %d, its configuration did not change", t.Shard, t.From, t.To)
+	}
+	if t.Method == topology.ReshardingStreamRecords {
+		return sextant.Errorf(sextant.BadRequest, "Target shard is not set for resharding transfer")
+	}
+	return n.changing(ctx, "Restart transfer", timeout, func(ctx context.Context) error {
+		return n.propose(ctx, topology.Command{Stage: &topology.TransferStage{Shard: s.UUID, ID: x.ID, Attempt: x.Attempt, Method: t.Method}})
+	})
 }

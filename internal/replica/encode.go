@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/sextantdb/sextant"
@@ -53,6 +54,31 @@ func ParseReceipt(b []byte) (sextant.Receipt, error) {
 		return sextant.Receipt{}, sextant.Errorf(sextant.Corrupt, "malformed receipt")
 	}
 	return r, nil
+}
+
+// AppendFeed appends entries of a transfer.
+func AppendFeed(dst []byte, f Feed) []byte {
+	dst = binary.AppendUvarint(binary.AppendUvarint(dst, f.ID), f.Attempt)
+	a := Append{Term: f.Prev.Term, Prev: f.Prev, Records: f.Records}
+	if n := len(f.Records); n > 0 {
+		a.Term = f.Records[n-1].Term
+	}
+	return appendMessage(slices.Grow(dst, messageSize(Message{Append: &a})), Message{Append: &a})
+}
+
+// ParseFeed decodes what AppendFeed wrote. Bodies of records alias b.
+func ParseFeed(b []byte) (Feed, error) {
+	p := &parser{in: b}
+	f := Feed{ID: p.n(), Attempt: p.n()}
+	m, err := parseMessage(p.in)
+	switch {
+	case p.bad || err == nil && m.Append == nil:
+		return Feed{}, sextant.Errorf(sextant.Corrupt, "malformed entries of a transfer")
+	case err != nil:
+		return Feed{}, err
+	}
+	f.Prev, f.Records = m.Append.Prev, m.Append.Records
+	return f, nil
 }
 
 // How errors travel: what they are, then what each needs.

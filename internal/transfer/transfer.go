@@ -1,0 +1,421 @@
+// Package transfer brings a replica back: it gives the receiver a base in one of three ways, then what it missed, and has the
+// primary admit it. This is the sender's side, one script from top to bottom; proof and finish are the primary's (package
+// replica).
+//
+// Shapes: a Job is one attempt of one transfer. Its Source is the shard here, its Target the receiver behind calls.
+// Units: progress counts entries, or points while they are copied.
+// Errors: ErrRestarted when the attempt ended by choosing another method; a context's error when it was cancelled, which is no
+// failure; anything else is a failure of the transfer.
+// Concurrency: Run is called once for a Job; a Progress may be read from any goroutine.
+// Sources: log matching (Ongaro, 2014); recovery by sequence numbers as in Elasticsearch; state transfer of PacificA (Lin et
+// al., 2008).
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/sextantdb/sextant/internal/order"
+	"github.com/sextantdb/sextant/internal/topology"
+	"github.com/sextantdb/sextant/internal/wal"
+)
+
+// Ref names the task that works on an attempt of a transfer. The receiver ignores what carries another one.
+type Ref struct {
+	ID, Attempt uint64
+	Task        uint64 // differs from task to task
+}
+
+// Standing is where a receiver is.
+type Standing struct {
+	// Complete says that it has a generation that is equal to the state at Applied, of the shard UUID.
+	Complete bool      `json:"complete"`
+	UUID     string    `json:"uuid"`
+	Applied  order.Pos `json:"applied"`
+	// Through is what it had applied when it left the in-sync set; the work of a transfer is counted from there.
+	Through order.Seq `json:"through"`
+	// ID and Attempt name what built its generation; zero for one that was not copied.
+	ID      uint64 `json:"id"`
+	Attempt uint64 `json:"attempt"`
+	// Differs says that its state was found to be another one than its place in the log says.
+	Differs bool `json:"differs"`
+}
+
+// Source is the sender's shard.
+type Source interface {
+	Stands() order.Stands
+	// OpenLog returns a reader of the log from an entry on; until it is closed, the log is kept from there.
+	OpenLog(from order.Seq) (*wal.Reader, error)
+	// OpenBase keeps the state at one seq for being copied, and the log behind it.
+	OpenBase(ctx context.Context) (Base, error)
+	// Archive writes the files of a checkpoint that is not older than the call, and returns its place.
+	Archive(ctx context.Context, w io.Writer) (order.Pos, error)
+}
+
+// Base is the state of a shard at one seq.
+type Base interface {
+	At() order.Pos
+	Head() []byte
+	Points() uint64
+	// Next returns the next points in binary form, none at the end.
+	Next(ctx context.Context, maxPoints, maxBytes int) (batch []byte, points int, err error)
+	Close()
+}
+
+// Target is the receiver. Its calls may be lost and may come twice.
+type Target interface {
+	// Stand returns where the receiver is, once it knows of the attempt.
+	Stand(ctx context.Context, r Ref) (Standing, error)
+	// Begin begins a generation aside, from the head of a base, or, if that is empty, from an archive.
+	Begin(ctx context.Context, r Ref, head []byte) error
+	// Fill brings points, or the next part of an archive; number counts the calls from 1.
+	Fill(ctx context.Context, r Ref, number uint64, part []byte) error
+	// Complete makes the generation durable and puts it into the place of what was there.
+	Complete(ctx context.Context, r Ref) error
+	// Feed brings committed entries, and returns when they are applied.
+	Feed(ctx context.Context, r Ref, prev order.Pos, records []wal.Record) error
+}
+
+// Job is one attempt.
+type Job struct {
+	Ref      // its Task is given anew for each try
+	NextTask func() uint64
+	Shard    string // its uuid
+	Method   string
+	Fallback string // taken when Method is a delta that cannot be
+	Source   Source
+	Target   Target
+	// Admit asks the primary that the topology names now to count the receiver, whose log ends at a place.
+	Admit func(ctx context.Context, r Ref, at order.Seq) error
+	// Restart has the attempt be followed by another one, of another method.
+	Restart func(ctx context.Context, method string) error
+	// Listed says whether the topology has the attempt, and whether its receiver is admitted.
+	Listed func() (listed, admitted bool)
+	// Moved returns a channel that is closed at the next change of the topology.
+	Moved    func() <-chan struct{}
+	Progress *Progress
+	// Delay is a pause before each batch of points, for tests.
+	Delay time.Duration
+}
+
+// ErrRestarted says that the attempt was ended in favour of another method.
+var ErrRestarted = errors.New("the transfer was restarted with another method")
+
+// Refusal is why a receiver cannot be brought back by a delta.
+type Refusal string
+
+const (
+	NoBase    Refusal = "no base"       // it has no complete generation of this shard
+	Truncated Refusal = "log truncated" // the sender's log begins behind what it has
+	Diverged  Refusal = "diverged"      // it has what the sender does not
+)
+
+func (r Refusal) Error() string { return string(r) }
+
+// decide says where a delta begins, or why there is none. The log of the sender, if it reaches back, is kept by the caller.
+func decide(s Standing, uuid string, own order.Stands) error {
+	term, known := own.History.TermAt(s.Applied.Seq)
+	switch {
+	case !s.Complete || s.UUID != uuid:
+		return NoBase
+	case s.Differs, s.Applied.Seq > own.Last.Seq:
+		return Diverged
+	case s.Applied.Seq < own.Base.Seq || !known:
+		return Truncated
+	case term != s.Applied.Term:
+		return Diverged
+	}
+	return nil
+}
+
+const (
+	batchBytes  = 1 << 20
+	batchPoints = 1000
+	delayPoints = 100 // of a batch that is delayed
+	archivePart = 1 << 20
+)
+
+// tries is how often a step that failed is begun anew, with pauses of 1 s, 2 s, …
+const tries = 3
+
+// Run does the attempt, from the question where the receiver stands until the topology does not list it any more. After an
+// error, other than ErrRestarted and the end of ctx, it is the caller's to abort the transfer.
+func Run(ctx context.Context, j Job) error {
+	for try := 1; ; try++ {
+		err := j.run(ctx)
+		if err == nil || ctx.Err() != nil || errors.Is(err, ErrRestarted) || try == tries || errors.As(err, new(Refusal)) {
+			return err
+		}
+		j.Progress.failed(err)
+		select {
+		case <-time.After(time.Duration(try) * time.Second):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (j *Job) run(ctx context.Context) error {
+	j.Task = j.NextTask() // what an earlier try left with the receiver is not gone on with: it is of another seq
+	j.Progress.Stage("proxifying")
+	s, err := j.Target.Stand(ctx, j.Ref)
+	if err != nil {
+		return fmt.Errorf("ask the receiver where it stands: %w", err)
+	}
+	built := s.Complete && s.ID == j.ID && s.Attempt == j.Attempt
+	switch {
+	case built || j.Method == topology.WALDelta:
+		if s.Differs && built {
+			s.Differs = false // what was found to differ is what was there before
+		}
+		return j.delta(ctx, s)
+	case j.Method == topology.SnapshotMethod:
+		return j.archive(ctx)
+	}
+	return j.stream(ctx)
+}
+
+// delta sends what the receiver missed, from its own state on.
+func (j *Job) delta(ctx context.Context, s Standing) error {
+	err := decide(s, j.Shard, j.Source.Stands())
+	var log *wal.Reader
+	if err == nil {
+		if log, err = j.Source.OpenLog(s.Applied.Seq + 1); err != nil {
+			err = Truncated
+		}
+	}
+	if err != nil {
+		return j.fallBack(ctx, err)
+	}
+	j.Progress.count(min(s.Through, s.Applied.Seq), s.Applied.Seq, j.Source.Stands().Commit)
+	return j.follow(ctx, log, s.Applied, "transferring")
+}
+
+// fallBack gives up the method, or the transfer.
+func (j *Job) fallBack(ctx context.Context, why error) error {
+	if j.Method != topology.WALDelta || j.Fallback == topology.WALDelta {
+		return why
+	}
+	j.Progress.failed(why)
+	if err := j.Restart(ctx, j.Fallback); err != nil {
+		return fmt.Errorf("the delta cannot be (%w), and the restart as %s failed: %w", why, j.Fallback, err)
+	}
+	return ErrRestarted
+}
+
+// stream sends all points, as of one seq.
+func (j *Job) stream(ctx context.Context) error {
+	base, err := j.Source.OpenBase(ctx)
+	if err != nil {
+		return fmt.Errorf("keep a state for being copied: %w", err)
+	}
+	defer base.Close()
+	at := base.At()
+	j.Progress.Stage("transferring")
+	j.Progress.copying(base.Points())
+	if err := j.Target.Begin(ctx, j.Ref, base.Head()); err != nil {
+		return fmt.Errorf("begin a copy: %w", err)
+	}
+	size := batchPoints
+	if j.Delay > 0 {
+		size = delayPoints
+	}
+	for number := uint64(1); ; number++ {
+		batch, n, err := base.Next(ctx, size, batchBytes)
+		if err != nil {
+			return fmt.Errorf("read points: %w", err)
+		}
+		if n == 0 {
+			break
+		}
+		if err := pause(ctx, j.Delay); err != nil {
+			return err
+		}
+		begun := time.Now()
+		if err := j.Target.Fill(ctx, j.Ref, number, batch); err != nil {
+			return fmt.Errorf("send points: %w", err)
+		}
+		j.Progress.add(uint64(n), len(batch))
+		if err := j.yield(ctx, begun); err != nil {
+			return err
+		}
+	}
+	return j.opened(ctx, at)
+}
+
+// archive sends the files of a checkpoint.
+func (j *Job) archive(ctx context.Context) error {
+	keep, err := j.Source.OpenLog(j.Source.Stands().Applied.Seq + 1)
+	if err != nil {
+		return fmt.Errorf("keep the log: %w", err)
+	}
+	defer keep.Close()
+	j.Progress.Stage("creating snapshot")
+	if err := j.Target.Begin(ctx, j.Ref, nil); err != nil {
+		return fmt.Errorf("begin a copy: %w", err)
+	}
+	out := &parts{ctx: ctx, j: j}
+	at, err := j.Source.Archive(ctx, out)
+	if err == nil {
+		err = out.flush()
+	}
+	if err != nil {
+		return fmt.Errorf("send the files: %w", err)
+	}
+	return j.opened(ctx, at)
+}
+
+// parts sends what is written to it in pieces.
+type parts struct {
+	ctx    context.Context
+	j      *Job
+	buf    []byte
+	number uint64
+}
+
+func (p *parts) Write(b []byte) (int, error) {
+	if p.number == 0 && len(p.buf) == 0 {
+		p.j.Progress.Stage("transferring")
+	}
+	p.buf = append(p.buf, b...)
+	for len(p.buf) >= archivePart {
+		if err := p.send(archivePart); err != nil {
+			return 0, err
+		}
+	}
+	return len(b), nil
+}
+
+func (p *parts) send(n int) error {
+	p.number++
+	begun := time.Now()
+	if err := p.j.Target.Fill(p.ctx, p.j.Ref, p.number, p.buf[:n]); err != nil {
+		return err
+	}
+	p.buf = append(p.buf[:0], p.buf[n:]...)
+	p.j.Progress.add(0, n)
+	return p.j.yield(p.ctx, begun)
+}
+
+func (p *parts) flush() error {
+	if len(p.buf) == 0 {
+		return nil
+	}
+	return p.send(len(p.buf))
+}
+
+// opened has the receiver take its new generation, which stands at a place, and goes on with what came since.
+func (j *Job) opened(ctx context.Context, at order.Pos) error {
+	j.Progress.Stage("recovering")
+	log, err := j.Source.OpenLog(at.Seq + 1)
+	if err != nil {
+		return fmt.Errorf("open the log behind the copy: %w", err)
+	}
+	if err := j.Target.Complete(ctx, j.Ref); err != nil {
+		return errors.Join(fmt.Errorf("open the copy: %w", err), log.Close())
+	}
+	return j.follow(ctx, log, at, "flushing queue")
+}
+
+// follow sends committed entries from a place on, has the receiver admitted when little is missing, and stays until the
+// transfer is over.
+func (j *Job) follow(ctx context.Context, log *wal.Reader, at order.Pos, stage string) (err error) {
+	defer func() { err = errors.Join(err, log.Close()) }()
+	j.Progress.Stage(stage)
+	for {
+		moved := j.Moved()
+		listed, admitted := j.Listed()
+		if !listed {
+			return nil
+		}
+		if admitted {
+			return j.watch(ctx)
+		}
+		commit := j.Source.Stands().Commit
+		begun := time.Now()
+		records, err := log.Next(commit, batchBytes)
+		if err != nil {
+			return fmt.Errorf("read the log: %w", err)
+		}
+		if len(records) > 0 {
+			bytes := 0
+			for i := range records {
+				bytes += len(records[i].Body)
+			}
+			if err := j.Target.Feed(ctx, j.Ref, at, records); err != nil {
+				return fmt.Errorf("send entries: %w", err)
+			}
+			last := records[len(records)-1]
+			at = order.Pos{Seq: last.Seq, Term: last.Term}
+			j.Progress.reach(at.Seq, j.Source.Stands().Commit, bytes)
+		}
+		if at.Seq < commit {
+			if err := j.yield(ctx, begun); err != nil {
+				return err
+			}
+			continue
+		}
+		j.Progress.Stage("waiting consensus")
+		wait := admissionPause
+		if err := j.Admit(ctx, j.Ref, at.Seq); err != nil {
+			wait = refusedPause // by one who is not in office, or has not heard of the attempt: soon somebody will be, and will have
+		}
+		select {
+		case <-moved:
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+const (
+	admissionPause = 300 * time.Millisecond // until the primary is asked again, since it may be another one
+	refusedPause   = 50 * time.Millisecond
+	watchPause     = 200 * time.Millisecond
+)
+
+// watch shows how the receiver follows the primary, until the transfer is over.
+func (j *Job) watch(ctx context.Context) error {
+	j.Progress.Stage("finalizing")
+	for {
+		moved := j.Moved()
+		if listed, _ := j.Listed(); !listed {
+			return nil
+		}
+		if s, err := j.Target.Stand(ctx, j.Ref); err == nil {
+			j.Progress.reach(s.Applied.Seq, j.Source.Stands().Commit, 0)
+		}
+		select {
+		case <-moved:
+		case <-time.After(watchPause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// yield leaves the disk and the wire to clients for as long as a batch took, while there are any: recovery takes half at most.
+func (j *Job) yield(ctx context.Context, begun time.Time) error {
+	now := j.Source.Stands().Last.Seq
+	busy := j.Progress.busy(now)
+	if !busy {
+		return ctx.Err()
+	}
+	return pause(ctx, min(time.Since(begun), 100*time.Millisecond))
+}
