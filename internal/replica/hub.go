@@ -3,6 +3,7 @@ package replica
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -57,6 +58,7 @@ type peerSight struct {
 	up    bool // there is a connection to it
 	life  uint64
 	heard int64 // when its last message came; 0: never
+	deaf  int64 // for how long it had not heard this one, as its last beat said
 	since int64 // since when up is what it is
 }
 
@@ -222,11 +224,16 @@ func (h *Hub) CaughtUp() {
 func (h *Hub) Receive(from topology.PeerID, message []byte) {
 	h.received.Add(uint64(len(message)))
 	h.mu.Lock()
-	h.sight(from).heard = h.clock()
-	h.mu.Unlock()
-	if len(message) == 1 && message[0] == kindBeat {
+	s := h.sight(from)
+	s.heard = h.clock()
+	if len(message) > 0 && message[0] == kindBeat {
+		if deaf, n := binary.Uvarint(message[1:]); n > 0 && deaf < 1<<40 {
+			s.deaf = int64(deaf)
+		}
+		h.mu.Unlock()
 		return
 	}
+	h.mu.Unlock()
 	m, err := parseMessage(message)
 	if err != nil {
 		h.log.Error("a message of a peer cannot be read", "peer", from, "err", err)
@@ -266,19 +273,19 @@ func (h *Hub) Connected(p topology.PeerID, life uint64, up bool) {
 	}
 }
 
-// Alive reports whether a peer was heard lately, and can be reached.
+// Alive reports whether a peer was heard lately, and hears.
 func (h *Hub) Alive(p topology.PeerID) bool {
 	return p == h.opts.Self || h.Silence(p) < deafAfter
 }
 
 // Silence returns for how long a peer has given no sign of life: since its last message, or, if it cannot be reached, at least
-// since it could.
+// since it could. One that talks but does not hear this one is as good as silent: as a primary it could commit nothing.
 func (h *Hub) Silence(p topology.PeerID) time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s := h.sight(p)
 	now := h.clock()
-	silent := now - max(s.heard, 1)
+	silent := max(now-max(s.heard, 1), min(s.deaf, now-s.since))
 	if !s.up && s.heard <= s.since {
 		silent = max(silent, deafAfter.Milliseconds())
 	}
@@ -302,14 +309,16 @@ func (h *Hub) beat() {
 			return
 		}
 		h.mu.Lock()
-		state := h.state
-		h.mu.Unlock()
-		if state == nil {
-			continue
+		now, beats := h.clock(), map[topology.PeerID][]byte{}
+		if h.state != nil {
+			for p := range h.state.Peers {
+				beats[p] = binary.AppendUvarint([]byte{kindBeat}, uint64(now-max(h.sight(p).heard, 1)))
+			}
 		}
-		for _, p := range slices.Sorted(maps.Keys(state.Peers)) {
+		h.mu.Unlock()
+		for _, p := range slices.Sorted(maps.Keys(beats)) {
 			if p != h.opts.Self {
-				h.opts.Link.Send(p, []byte{kindBeat})
+				h.opts.Link.Send(p, beats[p])
 			}
 		}
 	}

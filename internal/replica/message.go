@@ -54,7 +54,8 @@ type Ack struct {
 }
 
 // A message on the lane: kind, 16 bytes of the shard's uuid, then uvarints in the order of the fields; records as term, kind,
-// request, length and body. Kind beat is alone.
+// request, length and body. After kind beat, a uvarint: the milliseconds since the sender heard
+// the receiver.
 const (
 	kindAppend byte = 1 + iota
 	kindAck

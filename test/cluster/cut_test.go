@@ -21,16 +21,19 @@ func cut(c *process.Cluster, who int, out, in, lost bool) {
 	}
 }
 
-func networks(t *testing.T, test func(t *testing.T, c *process.Cluster)) {
+// networks runs a test on every kind of network.
+func networks(t *testing.T, test func(t *testing.T, c *process.Cluster, quick bool)) {
 	for name, network := range map[string]func(testing.TB, int) process.Network{"proxied": process.Proxied, "namespaces": process.Namespaces} {
-		t.Run(name, func(t *testing.T) { test(t, (&process.Cluster{Net: network(t, 3)}).Form(t, 3)) })
+		t.Run(name, func(t *testing.T) {
+			test(t, (&process.Cluster{Net: network(t, 3)}).Form(t, 3), name == "namespaces" && !*goals)
+		})
 	}
 }
 
 // A peer that is cut off, wholly or in one direction, refuses writes that need the others and serves reads; the others go on.
 // No write that either side acknowledged is lost, and after healing all agree.
 func TestCutOff(t *testing.T) {
-	networks(t, func(t *testing.T, c *process.Cluster) {
+	networks(t, func(t *testing.T, c *process.Cluster, quick bool) {
 		for round := range *rounds {
 			for k, how := range []struct {
 				what    string
@@ -44,6 +47,9 @@ func TestCutOff(t *testing.T) {
 				{"follower_unheard", false, true, false},
 				{"follower_deaf", false, false, true},
 			} {
+				if quick && k > 0 {
+					break
+				}
 				t.Run(fmt.Sprintf("%d_%s", round, how.what), func(t *testing.T) {
 					name := fmt.Sprintf("c%d-%d", round, k)
 					c.Create(t, name, 1, 3)
@@ -52,7 +58,7 @@ func TestCutOff(t *testing.T) {
 						who = (who + 1) % 3
 					}
 					rest, everybody := c.Others(who), c.Others(-1)
-					l := start(c, name, everybody, 4*time.Second)
+					l := start(c, name, everybody, 2*time.Second)
 					l.progress(t, 20, everybody...)
 					cut(c, who, how.out, how.in, true)
 					t.Cleanup(func() { cut(c, who, true, true, false) })
@@ -64,7 +70,7 @@ func TestCutOff(t *testing.T) {
 					if r.status != 500 && r.status != 408 && r.status != 0 || r.status != 0 && !noQuorum && !late {
 						t.Errorf("a write through the peer that is cut off was refused with %d %s", r.status, r.text)
 					}
-					if both := how.out && how.in; both {
+					if how.out && how.in {
 						if _, err := c.Scroll(who, name); err != nil {
 							t.Error("the minority does not serve reads:", err)
 						}
