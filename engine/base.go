@@ -24,6 +24,12 @@ type Base struct {
 	at   order.Pos
 	head []byte
 	sum  segment.Digest
+	left uint64 // that feed is to give
+
+	// While it is compared with what a receiver has:
+	buckets *segment.Buckets // that differ
+	sums    []uint64         // of all buckets
+	differ  *segment.Differ
 }
 
 // baseHead is everything of a base but its points: a manifest without files, and how many points there are.
@@ -75,6 +81,7 @@ func (b *Base) capture() error {
 		return fmt.Errorf("open a base: %w", err)
 	}
 	b.feed, err = b.view.Feed(nil)
+	b.left = b.view.Points()
 	return b.note(err)
 }
 
@@ -116,7 +123,11 @@ func (b *Base) Points() uint64 { return b.view.Points() }
 // Next returns the next points in id order as one batch for Intake.Add: up to maxPoints, and from the second one on up to maxBytes.
 // n is how many there are, 0 at the end. After an error nothing follows.
 func (b *Base) Next(ctx context.Context, maxPoints, maxBytes int) (batch []byte, n int, err error) {
+	if b.feed == nil {
+		return nil, 0, sextant.Errorf(sextant.Precondition, "the base is being compared")
+	}
 	batch, n, err = b.feed.Next(ctx, maxPoints, maxBytes)
+	b.left -= uint64(n)
 	return batch, n, b.note(err)
 }
 

@@ -37,6 +37,13 @@ type Intake struct {
 	last     *sextant.PointID
 	complete bool
 	failed   error
+
+	// Of a clone, while it is compared:
+	cloned  bool
+	view    *segment.View // as it was cloned
+	sums    []uint64      // of all buckets
+	buckets *segment.Buckets
+	lister  *segment.Lister
 }
 
 // NewIntake begins a generation with the head of a base. The directory is made if it is missing; what earlier intakes left behind
@@ -168,7 +175,7 @@ func (i *Intake) Add(ctx context.Context, batch []byte) (n int, err error) {
 	if err := i.filling(); err != nil {
 		return 0, err
 	}
-	n, i.last, err = i.state.Take(batch, i.last, true)
+	n, i.last, err = i.state.Take(batch, i.last, !i.cloned)
 	if err != nil {
 		return 0, i.fail(err)
 	}
@@ -235,9 +242,20 @@ func (i *Intake) Complete(ctx context.Context) error {
 	if err := i.finish(ctx); err != nil {
 		return i.fail(fmt.Errorf("complete generation %d at %s: %w", i.generation, i.man.At, err))
 	}
-	i.state.Close()
-	i.state, i.complete = nil, true
+	i.letGo()
+	i.complete = true
 	return nil
+}
+
+// letGo gives the state back.
+func (i *Intake) letGo() {
+	if i.view != nil {
+		i.view.Release()
+	}
+	if i.state != nil {
+		i.state.Close()
+	}
+	i.view, i.state, i.sums, i.buckets, i.lister = nil, nil, nil, nil, nil
 }
 
 func (i *Intake) finish(ctx context.Context) error {
@@ -255,6 +273,9 @@ func (i *Intake) finish(ctx context.Context) error {
 	for _, part := range view.Parts() {
 		if part.Sealed == nil {
 			continue // the empty head
+		}
+		if i.cloned {
+			part.Sealed.Detach(i.man.Schema, segment.NewTuning(*i.man.Config)) // indexes of fields that are gone
 		}
 		e := segmentEntry{Meta: part.Sealed.Meta()}
 		if part.Tombs.Dead() > 0 {
@@ -313,10 +334,7 @@ func (i *Intake) recount(ctx context.Context) error {
 
 // Discard removes the generation. An adopted one is left alone.
 func (i *Intake) Discard() error {
-	if i.state != nil {
-		i.state.Close()
-		i.state = nil
-	}
+	i.letGo()
 	if i.own == "" {
 		return nil
 	}

@@ -11,40 +11,88 @@ import (
 )
 
 // Points travel between replicas as batches, in the form in which they are stored, so that nothing is coded anew and both
-// sides have the same bits:
+// sides have the same bits. A batch is of one of three kinds:
 //
-//	 0  u8 format version, 1
-//	 1  u32 points, little-endian
-//	 5  points in id order, numbers as uvarints:
+//	 0  u8 kind: 1 points, 2 list of points, 3 ids
+//	 1  u32 entries, little-endian
+//	 5  entries in id order, numbers as uvarints:
 //	      u8 1 for a UUID, then 16 bytes, or u8 0, then the number
-//	      seq of the entry that changed it last
-//	      bytes of payload, then the payload
+//	    in points and lists: seq of the entry that changed it last
+//	    in points: bytes of payload, then the payload
 //	      per vector name of the schema, by name: 0 for none, or 1 + bytes, then the stored vector
 //	end u32 CRC32C of everything before
+type batchKind byte
+
 const (
-	feedVersion = 1
-	feedHead    = 5
+	pointBatch batchKind = 1 + iota
+	listBatch
+	idBatch
+
+	batchHead = 5
 )
+
+// beginBatch returns the begin of a batch of a kind.
+func beginBatch(kind batchKind) []byte { return []byte{byte(kind), 0, 0, 0, 0} }
+
+// endBatch completes a batch of n entries; one without any is nil.
+func endBatch(b []byte, n int) []byte {
+	if n == 0 {
+		return nil
+	}
+	binary.LittleEndian.PutUint32(b[1:], uint32(n))
+	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+}
+
+// openBatch returns the entries of a batch and how many there are, each of which has at least size bytes.
+func openBatch(kind batchKind, batch []byte, size int) (r *feedReader, n int, err error) {
+	if len(batch) < batchHead+4 {
+		return nil, 0, badBatch("it has %d bytes", len(batch))
+	}
+	body := batch[:len(batch)-4]
+	if crc32.Checksum(body, castagnoli) != binary.LittleEndian.Uint32(batch[len(body):]) {
+		return nil, 0, badBatch("its checksum is wrong")
+	}
+	if batchKind(body[0]) != kind {
+		return nil, 0, badBatch("it is of kind %d, not %d", body[0], kind)
+	}
+	entries := binary.LittleEndian.Uint32(body[1:])
+	if uint64(entries)*uint64(size) > uint64(len(body)) {
+		return nil, 0, badBatch("it is too short for %d entries", entries)
+	}
+	return &feedReader{b: body[batchHead:]}, int(entries), nil
+}
+
+func badBatch(format string, args ...any) error {
+	return sextant.Errorf(sextant.WrongInput, "a batch of points cannot be read: %s", fmt.Sprintf(format, args...))
+}
 
 // Feed reads the points of a view, each once, in id order. It is used by one goroutine, and the view is held as long.
 type Feed struct {
-	view  *View
 	slots []slotKey
 	m     merged
-	pick  func(id sextant.PointID, version uint64) bool // nil: all
-	err   error                                         // what ended it
+	pick  []uint64 // the places in id order of the points to give, as bits; nil: all
+	place uint64   // of the next point
+	err   error    // what ended it
 }
 
-// Feed returns a reader of all points; those that pick refuses are passed over.
-func (v *View) Feed(pick func(id sextant.PointID, version uint64) bool) (f *Feed, err error) {
+// Feed returns a reader of all points, or of those at the places in id order whose bits are set.
+func (v *View) Feed(pick []uint64) (f *Feed, err error) {
 	defer border(&err)()
-	f = &Feed{view: v, slots: v.schema.slots(), pick: pick}
+	return &Feed{slots: v.schema.slots(), m: v.all(), pick: pick}, nil
+}
+
+// all walks all points.
+func (v *View) all() (m merged) {
 	for _, p := range v.pieces {
 		if p.live() > 0 {
-			f.m.add(newCursor(p, nil, nil))
+			m.add(newCursor(p, nil, nil))
 		}
 	}
-	return f, nil
+	return m
+}
+
+func (f *Feed) picked() bool {
+	return f.pick == nil || f.pick[f.place/64]>>(f.place%64)&1 != 0
 }
 
 // slots returns the vector names in the order in which batches have them.
@@ -57,7 +105,7 @@ func (s *Schema) slots() []slotKey {
 }
 
 // Next returns the next points as one batch, at most maxPoints and, from the second one on, at most maxBytes; n is 0 at the end.
-// The context is looked at between the rows that are passed over and before the batch, not within. After an error nothing follows.
+// After an error nothing follows.
 func (f *Feed) Next(ctx context.Context, maxPoints, maxBytes int) (batch []byte, n int, err error) {
 	if f.err != nil {
 		return nil, 0, f.err
@@ -67,33 +115,27 @@ func (f *Feed) Next(ctx context.Context, maxPoints, maxBytes int) (batch []byte,
 	if err := ctx.Err(); err != nil {
 		return nil, 0, err
 	}
-	batch = append(batch, feedVersion, 0, 0, 0, 0)
-	for passed := 0; n < maxPoints; {
+	batch = beginBatch(pointBatch)
+	for n < maxPoints {
 		c := f.m.top()
 		if c == nil {
 			break
 		}
-		if f.pick != nil && !f.pick(c.id, c.p.version(c.row)) {
-			if passed++; passed%scanRows == 0 && ctx.Err() != nil {
-				return nil, 0, ctx.Err()
+		if f.picked() {
+			before := len(batch)
+			batch = f.appendPoint(batch, c)
+			if n > 0 && len(batch)+4 > maxBytes {
+				batch = batch[:before]
+				break
 			}
-			f.m.pop()
-			continue
+			n++
 		}
-		before := len(batch)
-		batch = f.appendPoint(batch, c)
-		if n > 0 && len(batch)+4 > maxBytes {
-			batch = batch[:before]
-			break
+		if f.place++; f.place%scanRows == 0 && ctx.Err() != nil {
+			return nil, 0, ctx.Err()
 		}
-		n++
 		f.m.pop()
 	}
-	if n == 0 {
-		return nil, 0, nil
-	}
-	binary.LittleEndian.PutUint32(batch[1:], uint32(n))
-	return binary.LittleEndian.AppendUint32(batch, crc32.Checksum(batch, castagnoli)), n, nil
+	return endBatch(batch, n), n, nil
 }
 
 func (f *Feed) appendPoint(b []byte, c *cursor) []byte {
@@ -178,30 +220,34 @@ func (r *feedReader) id() sextant.PointID {
 	return sextant.PointID{}
 }
 
-// readBatch takes a batch apart and makes sure that it can be stored: ids rise, from above after on, and vectors are such as the
+// entry says whether entry i of n, with an id that must be above after, was read.
+func (r *feedReader) entry(i, n int, id sextant.PointID, after *sextant.PointID) error {
+	if r.bad != "" {
+		return badBatch("entry %d of %d: %s", i+1, n, r.bad)
+	}
+	if after != nil && after.Compare(id) >= 0 {
+		return badBatch("point %s comes behind %s", id, after)
+	}
+	return nil
+}
+
+func (r *feedReader) end() error {
+	if len(r.b) > 0 {
+		return badBatch("%d bytes follow the last entry", len(r.b))
+	}
+	return nil
+}
+
+// readBatch takes a batch of points apart and makes sure that it can be stored: ids rise, from above after on, and vectors are such as the
 // schema has.
 func readBatch(schema *Schema, batch []byte, after *sextant.PointID, newest uint64) ([]fedPoint, error) {
-	bad := func(format string, args ...any) ([]fedPoint, error) {
-		return nil, sextant.Errorf(sextant.WrongInput, "a batch of points cannot be read: %s", fmt.Sprintf(format, args...))
-	}
-	if len(batch) < feedHead+4 {
-		return bad("it has %d bytes", len(batch))
-	}
-	body := batch[:len(batch)-4]
-	if crc32.Checksum(body, castagnoli) != binary.LittleEndian.Uint32(batch[len(body):]) {
-		return bad("its checksum is wrong")
-	}
-	if body[0] != feedVersion {
-		return bad("it is of the unknown format version %d", body[0])
-	}
-	n := binary.LittleEndian.Uint32(body[1:])
 	slots := schema.slots()
-	if uint64(n)*uint64(3+len(slots)) > uint64(len(body)) {
-		return bad("it is too short for %d points", n)
+	r, n, err := openBatch(pointBatch, batch, 4+len(slots))
+	if err != nil {
+		return nil, err
 	}
 	points := make([]fedPoint, n)
-	all := make([][]byte, int(n)*len(slots))
-	r := &feedReader{b: body[feedHead:]}
+	all := make([][]byte, n*len(slots))
 	for i := range points {
 		p := &points[i]
 		p.id, p.version = r.id(), r.number()
@@ -211,23 +257,20 @@ func readBatch(schema *Schema, batch []byte, after *sextant.PointID, newest uint
 			if size := r.number(); size > 0 {
 				p.vectors[j] = r.bytes(size - 1)
 				if why := fits(schema.Vectors[key.name].Spec, p.vectors[j]); why != "" && r.bad == "" {
-					return bad("vector %q of point %s: %s", key.name, p.id, why)
+					return nil, badBatch("vector %q of point %s: %s", key.name, p.id, why)
 				}
 			}
 		}
-		if r.bad != "" {
-			return bad("point %d of %d: %s", i+1, n, r.bad)
-		}
-		if after != nil && after.Compare(p.id) >= 0 {
-			return bad("point %s comes behind %s", p.id, after)
+		if err := r.entry(i, n, p.id, after); err != nil {
+			return nil, err
 		}
 		if p.version > newest {
-			return bad("point %s is of entry %d, behind %d", p.id, p.version, newest)
+			return nil, badBatch("point %s is of entry %d, behind %d", p.id, p.version, newest)
 		}
 		after = &p.id
 	}
-	if len(r.b) > 0 {
-		return bad("%d bytes follow the last point", len(r.b))
+	if err := r.end(); err != nil {
+		return nil, err
 	}
 	return points, nil
 }

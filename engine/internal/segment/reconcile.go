@@ -1,0 +1,259 @@
+package segment
+
+import (
+	"context"
+	"encoding/binary"
+	"slices"
+
+	"github.com/sextantdb/sextant"
+)
+
+// Two views of one shard are compared by (id, version) in three steps, each of which says more about less: the sums of the
+// digest's 1024 ranges; sums of buckets, the same ranges cut finer, where those differ; the list of points where those differ.
+//
+// A bucket of `bits` is numbered by the first 10+bits bits of the ids' hashes, so bucket>>bits is its range.
+
+// MaxBucketBits is the finest that ranges are cut.
+const MaxBucketBits = 20
+
+func bucketOf(id sextant.PointID, bits uint8) uint32 { return uint32(hashID(id) >> (54 - bits)) }
+
+// Sums returns the sum of each bucket, which is a digest with finer ranges.
+func (v *View) Sums(ctx context.Context, bits uint8) (sums []uint64, err error) {
+	defer border(&err)()
+	sums = make([]uint64, 1024<<bits)
+	for _, p := range v.pieces {
+		for row := range p.len() {
+			if row%scanRows == 0 && ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			if !p.tombs.has(row) {
+				id := p.rows.id(row)
+				h := hashID(id)
+				sums[h>>(54-bits)] += mix(h, id, p.version(row))
+			}
+		}
+	}
+	return sums, nil
+}
+
+// Buckets is a set of buckets.
+type Buckets struct {
+	Bits uint8
+	set  []uint64
+}
+
+// NewBuckets returns an empty set.
+func NewBuckets(bits uint8) *Buckets {
+	return &Buckets{Bits: bits, set: make([]uint64, (1024<<bits)/64)}
+}
+
+// Add puts a bucket in.
+func (b *Buckets) Add(bucket uint32) error {
+	if int(bucket/64) >= len(b.set) {
+		return sextant.Errorf(sextant.WrongInput, "there is no bucket %d of %d bits", bucket, b.Bits)
+	}
+	b.set[bucket/64] |= 1 << (bucket % 64)
+	return nil
+}
+
+func (b *Buckets) has(id sextant.PointID) bool {
+	n := bucketOf(id, b.Bits)
+	return b.set[n/64]>>(n%64)&1 != 0
+}
+
+// Lister lists the points of some buckets, in id order. It is used by one goroutine, and the view is held as long.
+type Lister struct {
+	m    merged
+	only *Buckets
+}
+
+// List returns a lister.
+func (v *View) List(only *Buckets) (l *Lister, err error) {
+	defer border(&err)()
+	return &Lister{m: v.all(), only: only}, nil
+}
+
+// Next returns the next entries as a batch of at most maxBytes or one entry; n is 0 at the end.
+func (l *Lister) Next(ctx context.Context, maxBytes int) (list []byte, n int, err error) {
+	defer border(&err)()
+	list = beginBatch(listBatch)
+	for steps := 0; len(list)+4+27 <= maxBytes || n == 0; steps++ { // an entry has at most 27 bytes
+		c := l.m.top()
+		if c == nil {
+			break
+		}
+		if steps%scanRows == 0 && ctx.Err() != nil {
+			return nil, 0, ctx.Err()
+		}
+		if l.only.has(c.id) {
+			list = binary.AppendUvarint(appendID(list, c.id), c.p.version(c.row))
+			n++
+		}
+		l.m.pop()
+	}
+	return endBatch(list, n), n, nil
+}
+
+// Differ compares the points of a view with the lists of another one.
+type Differ struct {
+	m     merged
+	only  *Buckets
+	place uint64   // of the next point in id order
+	Send  []uint64 // places of points that the other lacks or has of another version, as bits, for Feed
+	Count uint64   // of Send
+	last  *sextant.PointID
+}
+
+// Differ returns a Differ for lists of some buckets.
+func (v *View) Differ(only *Buckets) (d *Differ, err error) {
+	defer border(&err)()
+	return &Differ{m: v.all(), only: only, Send: make([]uint64, v.Points()/64+1)}, nil
+}
+
+// Next takes the next list, nil at the end, and returns the ids that the view does not have as a batch for State.Delete, nil if
+// it has all of them.
+func (d *Differ) Next(ctx context.Context, list []byte) (gone []byte, err error) {
+	defer border(&err)()
+	if list == nil {
+		return nil, d.pass(ctx, nil)
+	}
+	r, n, err := openBatch(listBatch, list, 3)
+	if err != nil {
+		return nil, err
+	}
+	gone = beginBatch(idBatch)
+	dead := 0
+	for i := range n {
+		id, version := r.id(), r.number()
+		if err := r.entry(i, n, id, d.last); err != nil {
+			return nil, err
+		}
+		d.last = &id
+		if err := d.pass(ctx, &id); err != nil {
+			return nil, err
+		}
+		if c := d.m.top(); c == nil || c.id != id {
+			gone = appendID(gone, id)
+			dead++
+		} else {
+			if c.p.version(c.row) != version {
+				d.send()
+			}
+			d.step()
+		}
+	}
+	return endBatch(gone, dead), r.end()
+}
+
+func (d *Differ) send() {
+	d.Send[d.place/64] |= 1 << (d.place % 64)
+	d.Count++
+}
+
+func (d *Differ) step() {
+	d.place++
+	d.m.pop()
+}
+
+// pass goes over the points before id, nil: all that are left. The other view does not have them.
+func (d *Differ) pass(ctx context.Context, id *sextant.PointID) error {
+	for c := d.m.top(); c != nil && (id == nil || c.id.Compare(*id) < 0); c = d.m.top() {
+		if d.place%scanRows == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if d.only.has(c.id) {
+			d.send()
+		}
+		d.step()
+	}
+	return nil
+}
+
+// Delete removes the points of a batch of ids. Those that are not there are passed over.
+func (s *State) Delete(batch []byte) (n int, err error) {
+	defer border(&err)()
+	r, n, err := openBatch(idBatch, batch, 2)
+	if err != nil {
+		return 0, err
+	}
+	ids := make([]sextant.PointID, n)
+	for i := range ids {
+		ids[i] = r.id()
+		var after *sextant.PointID
+		if i > 0 {
+			after = &ids[i-1]
+		}
+		if err := r.entry(i, n, ids[i], after); err != nil {
+			return 0, err
+		}
+	}
+	if err := r.end(); err != nil {
+		return 0, err
+	}
+	for _, id := range ids {
+		if p, row, ok := s.find(id); ok {
+			s.kill(p, row)
+		}
+	}
+	return n, nil
+}
+
+// Differing returns the ranges in which two digests differ.
+func (d *Digest) Differing(other *Digest) (ranges []uint16) {
+	for i := range d {
+		if d[i] != other[i] {
+			ranges = append(ranges, uint16(i))
+		}
+	}
+	return ranges
+}
+
+// BucketBits says how fine ranges are cut so that a bucket holds about 16 of so many points.
+func BucketBits(points uint64) (bits uint8) {
+	for points>>bits > 16*1024 && bits < MaxBucketBits {
+		bits++
+	}
+	return bits
+}
+
+// PickSums returns the sums of the buckets of some ranges, in their order, as 8 bytes each.
+func PickSums(sums []uint64, ranges []uint16, bits uint8) ([]byte, error) {
+	if err := checkRanges(ranges); err != nil {
+		return nil, err
+	}
+	out := make([]byte, 0, len(ranges)<<bits*8)
+	for _, r := range ranges {
+		for _, sum := range sums[int(r)<<bits : (int(r)+1)<<bits] {
+			out = binary.LittleEndian.AppendUint64(out, sum)
+		}
+	}
+	return out, nil
+}
+
+// DifferingBuckets compares them with those of another view.
+func DifferingBuckets(sums []uint64, ranges []uint16, bits uint8, other []byte) (buckets []uint32, err error) {
+	mine, err := PickSums(sums, ranges, bits)
+	if err != nil {
+		return nil, err
+	}
+	if len(mine) != len(other) {
+		return nil, sextant.Errorf(sextant.WrongInput, "%d bytes of sums, want %d", len(other), len(mine))
+	}
+	for i := 0; i < len(mine); i += 8 {
+		if !slices.Equal(mine[i:i+8], other[i:i+8]) {
+			n := i / 8
+			buckets = append(buckets, uint32(ranges[n>>bits])<<bits|uint32(n&(1<<bits-1)))
+		}
+	}
+	return buckets, nil
+}
+
+func checkRanges(ranges []uint16) error {
+	for _, r := range ranges {
+		if r >= 1024 {
+			return sextant.Errorf(sextant.WrongInput, "there is no range %d", r)
+		}
+	}
+	return nil
+}
