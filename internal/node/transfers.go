@@ -17,14 +17,6 @@ type Transfer struct {
 	Sync     bool
 }
 
-// MayChange checks that the caller may change a collection of a cluster.
-func (n *Node) MayChange(a auth.Access, name string) error {
-	if _, _, err := n.allowed(a, name, auth.Manage); err != nil {
-		return err
-	}
-	return n.standalone()
-}
-
 // StartTransfer begins to copy or move a replica. What rests on the agreed state is checked when it is applied.
 func (n *Node) StartTransfer(ctx context.Context, a auth.Access, name string, t Transfer, timeout time.Duration) error {
 	s, err := n.forTransfer(a, name, t.Shard, t.From, t.To)

@@ -22,7 +22,6 @@ type backend interface {
 }
 
 type clusters interface {
-	MayChange(a auth.Access, name string) error
 	Cluster(a auth.Access) (node.ClusterInfo, error)
 	RemovePeer(ctx context.Context, a auth.Access, id uint64, force bool, timeout time.Duration) error
 	RecoverConsensus(a auth.Access) error
@@ -35,6 +34,8 @@ type clusters interface {
 	StartTransfer(ctx context.Context, a auth.Access, name string, t node.Transfer, timeout time.Duration) error
 	AbortTransfer(ctx context.Context, a auth.Access, name string, t node.Transfer, timeout time.Duration) error
 	RestartTransfer(ctx context.Context, a auth.Access, name string, t node.Transfer, timeout time.Duration) error
+	Reshard(a auth.Access, name string, o node.Resharding) error
+	ReplicatePoints(a auth.Access, name string, from, to node.ShardKey) error
 	ClusterTelemetry(ctx context.Context, a auth.Access, timeout time.Duration) (node.ClusterTelemetry, error)
 }
 

@@ -137,8 +137,14 @@ func (f *fake) ChangeCluster(auth.Access, string) error {
 }
 
 func (f *fake) Cluster(auth.Access) (node.ClusterInfo, error) { return f.peers, nil }
-func (f *fake) RecoverConsensus(a auth.Access) error          { return f.ChangeCluster(a, "") }
-func (f *fake) MetadataKeys(a auth.Access) ([]string, error)  { return nil, f.ChangeCluster(a, "") }
+func (f *fake) Reshard(a auth.Access, _ string, _ node.Resharding) error {
+	return f.ChangeCluster(a, "")
+}
+func (f *fake) ReplicatePoints(a auth.Access, _ string, _, _ node.ShardKey) error {
+	return f.ChangeCluster(a, "")
+}
+func (f *fake) RecoverConsensus(a auth.Access) error         { return f.ChangeCluster(a, "") }
+func (f *fake) MetadataKeys(a auth.Access) ([]string, error) { return nil, f.ChangeCluster(a, "") }
 func (f *fake) Metadata(a auth.Access, _ string) (json.RawMessage, error) {
 	return nil, f.ChangeCluster(a, "")
 }

@@ -3,9 +3,6 @@ package rest
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
-	"io"
-	"slices"
 	"strconv"
 	"time"
 
@@ -76,7 +73,7 @@ func (c *call) removePeer() error {
 	}
 	id, err := strconv.ParseUint(c.param(0), 10, 64)
 	if err != nil {
-		return sextant.Errorf(sextant.Malformed, "%q is no peer id", c.param(0))
+		return sextant.Errorf(sextant.Malformed, "Deserialize error in path parameters: can not parse %q to a u64", c.param(0))
 	}
 	force, err := c.flag("force", false)
 	if err != nil {
@@ -150,136 +147,20 @@ func (c *call) rawBody() (json.RawMessage, error) {
 	return buf.Bytes(), nil
 }
 
-// transferKey names a transfer.
-type transferKey struct {
-	Shard  *uint32 `json:"shard_id"`
-	From   *uint64 `json:"from_peer_id"`
-	To     *uint64 `json:"to_peer_id"`
-	Method *string `json:"method"`
-	// ToShard is of reshardings and of points that move between keys.
-	ToShard *uint32 `json:"to_shard_id"`
-}
-
-func (k transferKey) check(operation string) error {
-	for name, missing := range map[string]bool{"shard_id": k.Shard == nil, "from_peer_id": k.From == nil, "to_peer_id": k.To == nil} {
-		if missing {
-			return sextant.Errorf(sextant.Malformed, "Format error in JSON body: %s: missing field `%s`", operation, name)
-		}
-	}
-	if *k.From == *k.To && operation != "abort_transfer" {
-		return sextant.Errorf(sextant.Invalid, `Validation error in JSON body: [%s.to_peer_id: cannot transfer shard to itself, "to_peer_id" must be different than %d in "from_peer_id"]`, operation, *k.From)
-	}
-	if k.Method != nil && !slices.Contains([]string{"stream_records", "snapshot", "wal_delta", "resharding_stream_records"}, *k.Method) {
-		return sextant.Errorf(sextant.Malformed, "Format error in JSON body: %s: unknown variant `%s`, expected one of `stream_records`, `snapshot`, `wal_delta`, `resharding_stream_records`", operation, *k.Method)
-	}
-	if k.ToShard != nil {
-		return sextant.Errorf(sextant.NotImplemented, "%s with to_shard_id is not supported by this version", operation)
-	}
-	return nil
-}
-
-type keyBody struct {
-	Key       json.RawMessage `json:"shard_key"`
-	Shards    *uint32         `json:"shards_number"`
-	Factor    *uint32         `json:"replication_factor"`
-	Placement []uint64        `json:"placement"`
-	Initial   *string         `json:"initial_state"`
-}
-
-func (b keyBody) key() (k node.ShardKey, err error) {
-	if len(b.Key) == 0 || string(b.Key) == "null" {
-		return k, sextant.Errorf(sextant.Malformed, "Format error in JSON body: missing field `shard_key`")
-	}
-	if err := json.Unmarshal(b.Key, &k); err != nil {
-		return k, sextant.Errorf(sextant.Malformed, "Format error in JSON body: shard_key: data did not match any variant of untagged enum ShardKey")
-	}
-	return k, nil
-}
-
-func (b keyBody) request() (node.CreateShardKey, error) {
-	k, err := b.key()
-	for name, n := range map[string]*uint32{"shards_number": b.Shards, "replication_factor": b.Factor} {
-		if n != nil && *n == 0 {
-			return node.CreateShardKey{}, sextant.Errorf(sextant.Malformed, "Format error in JSON body: %s: invalid value: integer `0`, expected a nonzero u32", name)
-		}
-	}
-	return node.CreateShardKey{Key: k, Shards: b.Shards, Factor: b.Factor, Placement: b.Placement, InitialState: b.Initial}, err
-}
-
-func strictJSON(b []byte, v any) error {
-	dec := json.NewDecoder(bytes.NewReader(b))
-	dec.DisallowUnknownFields()
-	err := dec.Decode(v)
-	if err == nil {
-		if _, more := dec.Token(); !errors.Is(more, io.EOF) {
-			err = errors.New("trailing characters")
-		}
-	}
-	if err != nil {
-		return sextant.Errorf(sextant.Malformed, "Format error in JSON body: %v", err)
-	}
-	return nil
-}
-
 func (c *call) createShardKey() error {
-	if !c.h.node.Settings().Cluster.Enabled {
-		return c.h.node.ChangeCluster(c.access, c.param(0))
-	}
-	timeout, err := c.metaTimeout()
-	if err != nil {
-		return err
-	}
-	b, err := c.rawBody()
-	if err != nil {
-		return err
-	}
-	return c.withKey(b, func(body keyBody) error {
-		k, err := body.request()
-		if err != nil {
-			return err
-		}
-		return c.h.node.CreateShardKey(c.r.Context(), c.access, c.param(0), k, timeout)
-	})
+	return c.changeShards(func(s *scanner) operation { return operation{name: "create_sharding_key", key: s.createKey()} })
 }
 
 func (c *call) dropShardKey() error {
-	if !c.h.node.Settings().Cluster.Enabled {
-		return c.h.node.ChangeCluster(c.access, c.param(0))
-	}
-	timeout, err := c.metaTimeout()
-	if err != nil {
-		return err
-	}
-	b, err := c.rawBody()
-	if err != nil {
-		return err
-	}
-	return c.withKey(b, func(body keyBody) error {
-		k, err := body.key()
-		if err != nil {
-			return err
-		}
-		return c.h.node.DropShardKey(c.r.Context(), c.access, c.param(0), k, timeout)
+	return c.changeShards(func(s *scanner) operation {
+		return operation{name: "drop_sharding_key", key: node.CreateShardKey{Key: s.dropKey()}}
 	})
 }
 
-func (c *call) withKey(b []byte, do func(keyBody) error) error {
-	var body keyBody
-	if err := strictJSON(b, &body); err != nil {
-		return err
-	}
-	if err := do(body); err != nil {
-		return err
-	}
-	return c.raw("true")
-}
+func (c *call) changeCluster() error { return c.changeShards((*scanner).clusterOperation) }
 
-// clusterOperations are what POST …/cluster can be asked for.
-var clusterOperations = []string{"replicate_shard", "move_shard", "abort_transfer", "drop_replica", "restart_transfer", "create_sharding_key",
-	"drop_sharding_key", "start_resharding", "finish_migrating_points", "commit_read_hash_ring", "commit_write_hash_ring", "finish_resharding",
-	"abort_resharding", "replicate_points"}
-
-func (c *call) changeCluster() error {
+// changeShards does one operation on the shards of a collection.
+func (c *call) changeShards(read func(*scanner) operation) error {
 	if !c.h.node.Settings().Cluster.Enabled {
 		return c.h.node.ChangeCluster(c.access, c.param(0))
 	}
@@ -287,80 +168,33 @@ func (c *call) changeCluster() error {
 	if err != nil {
 		return err
 	}
-	b, err := c.rawBody()
+	o, err := decode(c, read)
 	if err != nil {
 		return err
 	}
-	var all map[string]json.RawMessage
-	if err := json.Unmarshal(b, &all); err != nil || len(all) != 1 {
-		return sextant.Errorf(sextant.Malformed, "Format error in JSON body: data did not match any variant of untagged enum ClusterOperations")
-	}
-	for operation, body := range all {
-		if !slices.Contains(clusterOperations, operation) {
-			return sextant.Errorf(sextant.Malformed, "Format error in JSON body: unknown operation `%s`", operation)
-		}
-		if err := c.clusterOperation(operation, body, timeout); err != nil {
-			return err
-		}
-	}
-	return c.raw("true")
-}
-
-func (c *call) clusterOperation(operation string, b json.RawMessage, timeout time.Duration) error {
 	ctx, name, n := c.r.Context(), c.param(0), c.h.node
-	switch operation {
-	case "replicate_shard", "move_shard", "abort_transfer", "restart_transfer":
-		var k transferKey
-		if err := strictJSON(b, &k); err != nil {
-			return err
-		}
-		if err := k.check(operation); err != nil {
-			return err
-		}
-		t := node.Transfer{Shard: *k.Shard, From: *k.From, To: *k.To, Sync: operation == "replicate_shard"}
-		if k.Method != nil {
-			t.Method = *k.Method
-		}
-		switch operation {
-		case "abort_transfer":
-			return n.AbortTransfer(ctx, c.access, name, t, timeout)
-		case "restart_transfer":
-			if k.Method == nil {
-				return sextant.Errorf(sextant.Malformed, "Format error in JSON body: %s: missing field `method`", operation)
-			}
-			return n.RestartTransfer(ctx, c.access, name, t, timeout)
-		}
-		return n.StartTransfer(ctx, c.access, name, t, timeout)
+	switch o.name {
+	case "replicate_shard", "move_shard":
+		err = n.StartTransfer(ctx, c.access, name, o.transfer, timeout)
+	case "abort_transfer":
+		err = n.AbortTransfer(ctx, c.access, name, o.transfer, timeout)
+	case "restart_transfer":
+		err = n.RestartTransfer(ctx, c.access, name, o.transfer, timeout)
 	case "drop_replica":
-		var k struct {
-			Shard *uint32 `json:"shard_id"`
-			Peer  *uint64 `json:"peer_id"`
-		}
-		if err := strictJSON(b, &k); err != nil {
-			return err
-		}
-		if k.Shard == nil || k.Peer == nil {
-			return sextant.Errorf(sextant.Malformed, "Format error in JSON body: %s: missing field `shard_id` or `peer_id`", operation)
-		}
-		return n.DropReplica(ctx, c.access, name, *k.Shard, *k.Peer, timeout)
-	case "create_sharding_key", "drop_sharding_key":
-		var body keyBody
-		if err := strictJSON(b, &body); err != nil {
-			return err
-		}
-		k, err := body.request()
-		if err != nil {
-			return err
-		}
-		if operation == "drop_sharding_key" {
-			return n.DropShardKey(ctx, c.access, name, k.Key, timeout)
-		}
-		return n.CreateShardKey(ctx, c.access, name, k, timeout)
+		err = n.DropReplica(ctx, c.access, name, o.transfer.Shard, o.transfer.From, timeout)
+	case "create_sharding_key":
+		err = n.CreateShardKey(ctx, c.access, name, o.key, timeout)
+	case "drop_sharding_key":
+		err = n.DropShardKey(ctx, c.access, name, o.key.Key, timeout)
+	case "replicate_points":
+		err = n.ReplicatePoints(c.access, name, o.from, o.to)
+	default:
+		err = n.Reshard(c.access, name, o.resharding)
 	}
-	if err := n.MayChange(c.access, name); err != nil {
+	if err != nil {
 		return err
 	}
-	return sextant.Errorf(sextant.NotImplemented, "%s is not supported by this version", operation)
+	return c.raw("true")
 }
 
 // clusterTelemetry shows the whole cluster as this peer can see it.
@@ -373,11 +207,11 @@ func (c *call) clusterTelemetry() error {
 			return badQuery("details_level: invalid digit found in string")
 		}
 	}
-	timeout, _, err := c.seconds("timeout")
+	o, err := c.readOptions()
 	if err != nil {
 		return err
 	}
-	t, err := c.h.node.ClusterTelemetry(c.r.Context(), c.access, timeout)
+	t, err := c.h.node.ClusterTelemetry(c.r.Context(), c.access, o.Timeout)
 	if err != nil {
 		return err
 	}
