@@ -203,6 +203,7 @@ type Replica struct {
 	InSync  bool `json:"in_sync"`
 	Last    uint64
 	Applied uint64
+	Alarms  uint64
 }
 
 // Shard is a shard with all its replicas.
