@@ -7,7 +7,7 @@ import (
 	"github.com/sextantdb/sextant/internal/invariant"
 )
 
-// Budget is what the builds and heads of all shards of one process may take together.
+// Budget is what the builds, heads and logs of all shards of one process may take together.
 type Budget struct {
 	headBytes int64
 
@@ -16,6 +16,9 @@ type Budget struct {
 	waiting map[*keeper]bool
 	heads   int64
 	largest map[*Shard]int64
+
+	logBytes int64
+	logs     map[*Shard]int64
 }
 
 // NewBudget makes a budget of threads for builds (0: by the number of processors) and of bytes for heads (0: 1 GiB).
@@ -26,7 +29,7 @@ func NewBudget(threads int, headBytes int64) *Budget {
 	if headBytes <= 0 {
 		headBytes = 1 << 30
 	}
-	return &Budget{headBytes: headBytes, free: threads, waiting: map[*keeper]bool{}, largest: map[*Shard]int64{}}
+	return &Budget{headBytes: headBytes, free: threads, waiting: map[*keeper]bool{}, largest: map[*Shard]int64{}, logs: map[*Shard]int64{}}
 }
 
 // buildThreads leaves some processors to requests.

@@ -90,8 +90,9 @@ func (s *Shard) checkpoint(ctx context.Context, p *task.Progress) (order.Pos, er
 	})
 	k.publish(s, next)
 	k.sealed()
+	defer s.trimOthers() // and not whenever one is trimmed: two that cannot shrink would wake each other for ever
 	s.slog.Debug("checkpoint", "seq", c.at.Seq, "segments", len(next.parts), "entries", c.since.entries)
-	return c.at, errors.Join(err, s.log.Trim(c.at.Seq, k.absentFrom()))
+	return c.at, errors.Join(err, s.trim())
 }
 
 // abandon gives up a segment, if there is one, because of an error. Its files stay if a manifest may name them: the next

@@ -67,6 +67,7 @@ type keeper struct {
 	lastUse time.Time                       // when entries were applied last
 	asked   bool                            // updates or triggers came since the shard was opened
 	absent  order.Seq                       // the first entry that a replica which is away lacks
+	trimNow bool                            // the log may drop something without a checkpoint
 	builds  []*build                        // running
 	born    map[segment.SegmentID]time.Time // when the planner first saw a segment
 	past    []Build                         // the last that ended, oldest first
@@ -215,20 +216,6 @@ func (s *Shard) Trigger() {
 	k.wakeLocked()
 }
 
-// KeepFrom has the log keep entries from seq on for a replica that is away, as far as Options.Retention allows; 0: nobody
-// is away.
-func (s *Shard) KeepFrom(seq order.Seq) {
-	s.keeper.mu.Lock()
-	defer s.keeper.mu.Unlock()
-	s.keeper.absent = seq
-}
-
-func (k *keeper) absentFrom() order.Seq {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.absent
-}
-
 // run is the loop.
 func (k *keeper) run() {
 	for {
@@ -241,6 +228,7 @@ func (k *keeper) run() {
 		k.again, k.timer = false, nil
 		k.mu.Unlock()
 		k.sealIfDue()
+		k.trimIfDue()
 		k.startBuilds()
 	}
 }

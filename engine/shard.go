@@ -184,6 +184,7 @@ func (s *Shard) Close() (err error) {
 // release gives everything back.
 func (s *Shard) release() error {
 	s.opts.Budget.hold(s, 0)
+	s.opts.Budget.noteLog(s, 0)
 	s.views.Set(nil)
 	s.writer.state.Close()
 	s.keeper.durable.release()
@@ -217,9 +218,6 @@ func (s *Shard) Configure(c sextant.CollectionConfig) error {
 	}
 	before := *s.tuning.Load()
 	s.configure(c)
-	o := s.opts
-	o.Config = c
-	s.log.SetRetention(o.logOptions().Retention)
 	tuning := *s.tuning.Load()
 	if err := s.swap(func(w *writer) error { w.state.SetTuning(tuning); return nil }); err != nil {
 		return err
@@ -227,6 +225,7 @@ func (s *Shard) Configure(c sextant.CollectionConfig) error {
 	if !reflect.DeepEqual(before, tuning) {
 		s.keeper.cancelBuilds() // what they make may not be wanted any more
 	}
+	s.keeper.trimSoon()
 	s.Trigger()
 	return nil
 }

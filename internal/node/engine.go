@@ -36,10 +36,13 @@ func newEngines(n *Node) *engines {
 	if n.cluster != nil {
 		w := n.settings.Storage.WAL
 		e.opts.ManualApply = true
-		e.opts.Retention = wal.Retention{Bytes: int64(w.RetentionMB) << 20, AbsentBytes: int64(w.AbsentRetentionMB) << 20}
+		e.opts.Retention = wal.Retention{Bytes: megabytes(w.RetentionMB), AbsentBytes: megabytes(w.AbsentRetentionMB)}
 	}
 	return e
 }
+
+// megabytes are bytes, without overflow.
+func megabytes(n uint64) int64 { return int64(min(n, 1<<40)) << 20 }
 
 func (e *engines) options(c sextant.CollectionConfig) engine.Options {
 	o := e.opts
