@@ -67,6 +67,7 @@ type cluster struct {
 	sending  map[string]*transfer.Progress     // by attempt.prefix
 	orphaned map[string]topology.TransferAbort // by attempt.prefix: what earlier lives left behind
 	intakes  map[string]*intake                // by shard
+	tried    map[string]tried                  // recoveries, by shard; of the passes alone
 }
 
 // moved is an address that a peer told of itself, until consensus has it: without it, several that moved would never find the
@@ -77,7 +78,7 @@ type moved struct{ from, to string }
 func (n *Node) openCluster(ctx context.Context) error {
 	o := n.opts.Cluster
 	c := &cluster{n: n, o: o, busy: map[string]bool{}, aligned: map[string]uint64{}, sets: map[string]*replica.Set{}, heard: map[topology.PeerID]moved{}, ready: newLatch(), acting: make(chan struct{}, 1),
-		poked: make(chan struct{}, 1), sending: map[string]*transfer.Progress{}, orphaned: map[string]topology.TransferAbort{}, intakes: map[string]*intake{}}
+		poked: make(chan struct{}, 1), sending: map[string]*transfer.Progress{}, orphaned: map[string]topology.TransferAbort{}, intakes: map[string]*intake{}, tried: map[string]tried{}}
 	n.cluster = c
 	n.engines = newEngines(n)
 	for _, dir := range []string{n.store.Temp, n.incoming()} {
@@ -377,6 +378,12 @@ type replicaProposer struct{ *cluster }
 // reached knows that it is in sync: one that does not might still name another replica to lead, or wait for none.
 func (p replicaProposer) Propose(ctx context.Context, command topology.Command) error {
 	c := p.cluster
+	if a := command.Abort; a != nil {
+		c.n.log.Warn("a primary ends a transfer", "shard", a.Shard, "id", a.ID, "reason", a.Reason)
+	}
+	for _, f := range command.Failed {
+		c.n.log.Warn("a replica is said to have failed", "shard", f.Shard, "peer", f.Peer, "term", f.Term, "successor", f.Successor, "differs", f.Differs)
+	}
 	f := command.Finish
 	if f == nil {
 		return c.Propose(ctx, command)

@@ -126,7 +126,8 @@ func (c *cluster) stand(ctx context.Context, uuid string, r transfer.Ref) ([]byt
 	if shard := c.n.machine.State().Shard(uuid); shard != nil {
 		out.Differs = shard.Replicas[c.n.peer].Differs
 	}
-	if own, ok := s.current().(*engineShard); ok {
+	own, ok := s.current().(*engineShard)
+	if local := c.hub.Local(uuid); ok && local != nil && local.Status().Broken == nil { // what cannot apply is no base
 		at := own.Stands()
 		if at.ActiveThrough == nil {
 			if _, admitted := c.listed(uuid, r); !admitted {

@@ -34,7 +34,13 @@ func (c *cluster) recover(state *topology.State) {
 		for _, id := range info.ShardIDs() {
 			shard := info.Shards[id]
 			own, mine := shard.Replicas[c.n.peer]
-			if !mine || own.State != topology.Dead || incoming+len(starts) >= recoveriesAtOnce || reached(busy.in[c.n.peer], p.IncomingTransfersLimit) || reached(busy.out[c.n.peer], p.OutgoingTransfersLimit) {
+			if !mine || own.State.Readable() {
+				delete(c.tried, shard.UUID)
+			}
+			if !mine || own.State != topology.Dead {
+				continue
+			}
+			if c.tried[shard.UUID].early() || incoming+len(starts) >= recoveriesAtOnce || reached(busy.in[c.n.peer], p.IncomingTransfersLimit) || reached(busy.out[c.n.peer], p.OutgoingTransfersLimit) {
 				continue
 			}
 			from := c.helper(shard, busy)
@@ -42,6 +48,7 @@ func (c *cluster) recover(state *topology.State) {
 				continue
 			}
 			busy.add(from, c.n.peer)
+			c.tried[shard.UUID] = c.tried[shard.UUID].next()
 			version := shard.Version
 			starts = append(starts, topology.TransferStart{Shard: shard.UUID, From: from, To: c.n.peer, Method: c.method(topology.WALDelta), Sync: true, Version: &version})
 		}
@@ -61,6 +68,19 @@ func (c *cluster) recover(state *topology.State) {
 		}
 	})
 }
+
+// tried is when a recovery was proposed, and how long the next one waits if the replica is still Dead then: a full disk does not
+// get better by being filled again.
+type tried struct {
+	at   time.Time
+	wait time.Duration
+}
+
+const longestWait = time.Minute
+
+func (t tried) early() bool { return time.Since(t.at) < t.wait }
+
+func (t tried) next() tried { return tried{time.Now(), min(max(2*t.wait, time.Second), longestWait)} }
 
 // traffic counts the transfers of a collection by peer.
 type traffic struct{ in, out map[topology.PeerID]int }

@@ -1,0 +1,68 @@
+package transfer
+
+import (
+	"errors"
+	"regexp"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sextantdb/sextant/internal/order"
+	"github.com/sextantdb/sextant/internal/task"
+)
+
+func TestWhereADeltaBegins(t *testing.T) {
+	own := order.Stands{UUID: "a", Base: order.Pos{Seq: 10, Term: 1}, Last: order.Pos{Seq: 100, Term: 3}, Commit: 90, Applied: order.Pos{Seq: 90, Term: 3},
+		History: order.History{{Term: 1, First: 1}, {Term: 3, First: 50}}}
+	at := func(seq order.Seq, term order.Term) Standing {
+		return Standing{Complete: true, UUID: "a", Applied: order.Pos{Seq: seq, Term: term}}
+	}
+	differs, other := at(40, 1), at(40, 1)
+	differs.Differs, other.UUID = true, "b"
+	for _, c := range []struct {
+		name string
+		s    Standing
+		want error
+	}{
+		{"behind", at(40, 1), nil},
+		{"level", at(90, 3), nil},
+		{"above what the sender knows to be committed", at(95, 3), nil},
+		{"at the base", at(10, 1), nil},
+		{"nothing", Standing{}, NoBase},
+		{"another shard", other, NoBase},
+		{"before the base", at(9, 1), Truncated},
+		{"behind the end", at(101, 3), Diverged},
+		{"of another term", at(60, 2), Diverged},
+		{"found to differ", differs, Diverged},
+	} {
+		if got := decide(c.s, "a", own); !errors.Is(got, c.want) {
+			t.Errorf("%s: %v, not %v", c.name, got, c.want)
+		}
+	}
+}
+
+// Scripts read the comment; its form is theirs.
+func TestComment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := NewProgress(task.NewProgress("x"))
+		form := regexp.MustCompile(`^[a-z ]+ \(\d+\.\d\ds\) \| Transferring records \((\d+)/(\d+)\), started \d+s ago, ETA: (-|\d+\.\d\ds)$`)
+		for i, step := range []struct {
+			do   func()
+			want string
+		}{
+			{func() {}, "proxifying (1.00s) | Transferring records (0/0), started 1s ago, ETA: -"},
+			{func() { p.count(100, 120, 300); p.Stage("transferring") }, "transferring (1.00s) | Transferring records (20/200), started 2s ago, ETA: -"},
+			{func() { p.reach(160, 320, 10) }, "transferring (2.00s) | Transferring records (60/220), started 3s ago, ETA: 8.00s"},
+			{func() { p.reach(320, 320, 10); p.Stage("finalizing") }, "finalizing (1.00s) | Transferring records (220/220), started 4s ago, ETA: 0.00s"},
+			{func() { p.copying(50); p.add(10, 100) }, "finalizing (2.00s) | Transferring records (10/50), started 5s ago, ETA: 4.00s"},
+			{func() { p.add(45, 100); p.reach(1000, 2000, 0) }, "finalizing (3.00s) | Transferring records (55/55), started 6s ago, ETA: 0.00s"},
+		} {
+			step.do()
+			time.Sleep(time.Second)
+			got := p.Comment()
+			if got != step.want || !form.MatchString(got) {
+				t.Errorf("step %d: %q, not %q", i, got, step.want)
+			}
+		}
+	})
+}
