@@ -319,14 +319,25 @@ func (c *core) stored(id uint64) {
 	c.refresh()
 }
 
-// failed tells that the store could not do the first job; the others were dropped. A primary has sent what it could not log
-// under its term: the term must not be used for anything else.
-func (c *core) failed(why error, s order.Stands) {
+// failed tells that the store could not do the first job; the others were dropped. tail is what the log holds behind what is
+// applied. A primary has sent what it could not log under its term: the term must not be used for anything else.
+func (c *core) failed(why error, s order.Stands, tail []wal.Record) {
+	sure := s.Last.Seq // behind it the log may hold what was to be cut
+	for i := range c.jobs {
+		if c.jobs[i].term == 0 {
+			sure = min(sure, c.jobs[i].after.Seq)
+		}
+	}
 	c.jobs, c.using = nil, 0
 	c.stand(s)
 	c.used = max(c.used, s.UsedTerm)
-	c.memory.cut(s.Last.Seq)
-	c.follow.verified = min(c.follow.verified, c.last.Seq)
+	c.commit, c.follow.verified = min(c.commit, sure), min(c.follow.verified, sure)
+	c.memory.cut(sure)
+	for i := range tail {
+		if tail[i].Seq > sure {
+			c.memory.add(tail[i].ID, tail[i].Seq)
+		}
+	}
 	if c.lead != nil {
 		successor := c.heir()
 		c.stepDown(why.Error())
@@ -352,10 +363,8 @@ func (c *core) reached(applied order.Seq, outcomes []order.Outcome, err error) {
 		}
 	}
 	c.memory.applied(c.applied)
-	if err != nil && c.broken == nil {
-		c.broken = err
-		c.alarm("entries cannot be applied: " + err.Error())
-		c.giveWay(0)
+	if err != nil {
+		c.breaks(err)
 	}
 	if c.lead != nil {
 		c.advance()
@@ -363,6 +372,15 @@ func (c *core) reached(applied order.Seq, outcomes []order.Outcome, err error) {
 		c.acknowledge()
 	}
 	c.refresh()
+}
+
+// breaks tells that the store is of no use any more: this replica gives way.
+func (c *core) breaks(why error) {
+	if c.broken == nil {
+		c.broken = why
+		c.alarm("entries cannot be applied: " + why.Error())
+		c.giveWay(0)
+	}
 }
 
 // tick lets time pass.

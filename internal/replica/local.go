@@ -142,9 +142,15 @@ func (l *Local) doJobs() {
 			continue // closed
 		}
 		if err != nil {
-			stands := l.store.Stands()
 			l.hub.log.Warn("a replica cannot log", "shard", l.uuid, "err", err)
-			l.step(func(c *core) { c.failed(err, stands) })
+			stands := l.store.Stands()
+			tail, lost := tailOf(l.store, stands)
+			l.step(func(c *core) {
+				c.failed(err, stands, tail)
+				if lost != nil {
+					c.breaks(lost)
+				}
+			})
 			continue
 		}
 		l.step(func(c *core) { c.stored(last) })

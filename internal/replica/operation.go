@@ -66,10 +66,21 @@ func (c *core) pumpAll() {
 	}
 }
 
-// work logs the operations whose turn has come.
+// work begins the rounds of linearizable reads, and logs the operations whose turn has come.
 func (c *core) work() {
 	r := c.lead
-	for len(r.queue) > 0 && r.office {
+	if !r.office {
+		return
+	}
+	for _, op := range r.barriers {
+		if op.round == 0 {
+			if !c.wrong.has(barrierUnasked) || r.round == 0 {
+				r.round++
+			}
+			op.round, op.seq = r.round, c.commit
+		}
+	}
+	for len(r.queue) > 0 && !r.resolves { // what is being resolved stays the first one
 		op := r.queue[0]
 		if seq, _, known := c.memory.find(op.ID); known && !c.wrong.has(logTwice) {
 			op.seq = seq
@@ -81,7 +92,7 @@ func (c *core) work() {
 			continue
 		}
 		if op.body == nil || op.against < r.schema {
-			if c.applied < c.last.Seq && !c.wrong.has(resolveEarly) || r.resolves {
+			if c.applied < c.last.Seq && !c.wrong.has(resolveEarly) {
 				return // it, and all behind it, waits until everything that it may depend on is applied
 			}
 			r.resolves = true
@@ -94,17 +105,6 @@ func (c *core) work() {
 			r.schema = op.seq
 		}
 		c.attend(op)
-	}
-	if !r.office {
-		return
-	}
-	for _, op := range r.barriers {
-		if op.round == 0 {
-			if !c.wrong.has(barrierUnasked) || r.round == 0 {
-				r.round++
-			}
-			op.round, op.seq = r.round, c.commit
-		}
 	}
 }
 

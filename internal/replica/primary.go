@@ -488,8 +488,8 @@ func (c *core) answer() {
 		return true
 	})
 	r.barriers = slices.DeleteFunc(r.barriers, func(op *operation) bool {
-		if op.round > asked || op.seq > c.applied {
-			return false
+		if op.round == 0 || op.round > asked || op.seq > c.applied {
+			return false // it is not begun, or not heard
 		}
 		op.receipt.Seq = uint64(op.seq)
 		c.do(action{answer: op})

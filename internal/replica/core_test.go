@@ -1,0 +1,135 @@
+package replica
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/sextantdb/sextant/internal/order"
+	"github.com/sextantdb/sextant/internal/topology"
+	"github.com/sextantdb/sextant/internal/wal"
+)
+
+// coreOf is a core that is to lead a shard of so many replicas, in term 2, after entries of term 1.
+func coreOf(peers int, entries ...wal.Record) *core {
+	s := topology.NewShard("s", nil, topology.Active)
+	for i := range peers {
+		s.Replicas[topology.PeerID(i+1)] = topology.Replica{State: topology.Active, InSync: true}
+	}
+	s.Term, s.Primary = 2, 1
+	stands := order.Stands{}
+	for _, e := range entries {
+		stands.Last = order.Pos{Seq: e.Seq, Term: e.Term}
+		stands.History = stands.History.Extend(stands.Last)
+		stands.Durable = e.Seq
+	}
+	c := newCore(1, 1, stands, entries)
+	c.now = 1
+	c.show(&s, 1)
+	return c
+}
+
+func (c *core) storeAll() {
+	for len(c.jobs) > 0 {
+		c.stored(c.jobs[len(c.jobs)-1].id)
+	}
+}
+
+func answersOf(c *core) (list []*operation) {
+	for _, a := range c.out {
+		if a.answer != nil {
+			list = append(list, a.answer)
+		}
+	}
+	return list
+}
+
+// A linearizable read is not answered by a primary that is not in office, nor, while an update that depends on stored data is
+// being made, as of the beginning of time.
+func TestBarrierIsNotAnsweredEarly(t *testing.T) {
+	c := coreOf(2)
+	c.storeAll()
+	early := &operation{done: make(chan struct{})}
+	c.barrier(early)
+	if got := answersOf(c); c.lead == nil || len(got) > 0 {
+		t.Fatalf("leads %v, answers %d", c.lead != nil, len(got))
+	}
+
+	c = coreOf(1)
+	c.storeAll()
+	c.reached(c.commit, nil, nil)
+	if !c.lead.office || c.applied != 1 {
+		t.Fatalf("not in office, applied %d", c.applied)
+	}
+	c.propose(&operation{body: []byte{1}, against: 1, Request: Request{ID: wal.RequestID{Number: 1}}})
+	c.storeAll() // committed, not applied
+	c.propose(&operation{Request: Request{ID: wal.RequestID{Number: 2}}})
+	late := &operation{}
+	c.barrier(late)
+	for _, op := range answersOf(c) {
+		if op == late {
+			t.Fatalf("answered with %d before entry 2 is applied", op.receipt.Seq)
+		}
+	}
+	c.reached(2, nil, nil)
+	if late.receipt.Seq != 2 {
+		t.Fatalf("the read is to see 2, it was told %d", late.receipt.Seq)
+	}
+}
+
+// What is being resolved stays the first of its queue, even if it would be refused now: else the queue waits for ever for a
+// result that nobody takes.
+func TestQueueGoesOnAfterAResolve(t *testing.T) {
+	c := coreOf(2)
+	c.storeAll()
+	f := c.lead.follower(2)
+	c.connected(2, 1, true)
+	ack := func(seq order.Seq) {
+		c.acked(2, &Ack{Term: 2, Session: f.session, Number: f.number, Match: seq, Verified: seq, Applied: seq, Last: order.Pos{Seq: seq, Term: 2}})
+	}
+	ack(1)
+	c.reached(1, nil, nil)
+	first := &operation{Request: Request{ID: wal.RequestID{Number: 1}, Factor: 2}}
+	c.propose(first)
+	if !c.lead.resolves {
+		t.Fatal("it is not being resolved")
+	}
+	v := *c.view
+	v.Replicas = map[topology.PeerID]topology.Replica{1: {State: topology.Active, InSync: true}, 2: {State: topology.Dead}}
+	v.Version++
+	c.show(&v, 2)
+	c.propose(&operation{body: []byte{1}, against: 1, Request: Request{ID: wal.RequestID{Number: 2}}})
+	c.resolved(first, []byte{2}, nil)
+	if first.err == nil && first.seq == 0 {
+		t.Error("the first one is neither logged nor refused")
+	}
+	if c.lead.resolves || len(c.lead.queue) > 0 {
+		t.Errorf("resolves %v, %d wait", c.lead.resolves, len(c.lead.queue))
+	}
+}
+
+// A store that cannot cut a conflicting tail still holds it: it is not committed, not acknowledged, and whose entries are there is
+// known.
+func TestFailedCutLeavesTheOldTail(t *testing.T) {
+	mine := wal.RequestID{Peer: 1, Number: 1}
+	old := wal.Record{Seq: 1, Term: 1, Kind: wal.Effects, ID: mine}
+	c := coreOf(2, old)
+	v := *c.view
+	v.Term, v.Primary = 3, 2
+	c.jobs, c.using = nil, 0
+	c.show(&v, 2)
+	theirs := wal.RequestID{Peer: 2, Number: 1}
+	c.appended(2, &Append{Term: 3, Session: 1, Number: 1, Records: []wal.Record{{Seq: 1, Term: 3, Kind: wal.Effects, ID: theirs}}, Commit: 1})
+	if len(c.jobs) != 1 || c.commit != 1 {
+		t.Fatalf("%d jobs, commit %d", len(c.jobs), c.commit)
+	}
+	c.failed(errors.New("disk full"), order.Stands{Last: order.Pos{Seq: 1, Term: 1}, Durable: 1, History: order.History{{Term: 1, First: 1}}}, []wal.Record{old})
+	if c.commit != 0 || c.follow.verified != 0 {
+		t.Errorf("commit %d, verified %d of a log that holds another entry", c.commit, c.follow.verified)
+	}
+	if seq, _, known := c.memory.find(mine); !known || seq != 1 {
+		t.Error("the request in the log is not known")
+	}
+	if _, _, known := c.memory.find(theirs); known {
+		t.Error("a request that is not in the log is known")
+	}
+}
