@@ -2,7 +2,7 @@
 GOLANGCI = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 RACE     = ./internal/wal ./internal/task ./internal/vfs ./engine ./engine/internal/segment ./engine/internal/payload ./engine/internal/sparse ./internal/collection ./internal/node
 
-.PHONY: help build run test race lint gen bench demo clients crash cluster slow
+.PHONY: help build run test race lint gen bench demo clients crash cluster idle slow
 help: ## list these
 	@grep -E '^[a-z]+: .*##' Makefile | sed -E 's/: .*## /\t/' | expand -t 12
 build: ## the program, into bin/
@@ -31,5 +31,7 @@ crash: ## kill a loaded server 300 times and look for lost writes
 	go test ./test/crash -count=1 -v -timeout 60m -rounds 300
 cluster: ## lose, stop, cut off and restart peers, 10 rounds, against the goals for stalls; for a quiet machine
 	go test ./test/cluster -count=1 -v -timeout 60m -rounds 10 -goals
+idle: ## what 1,000 shards cost a cluster in which nothing happens, and how soon it loses a peer
+	go test ./test/cluster -run ManyShards -count=1 -v -shards 1000 -goals
 slow: ## the long tests
 	go test -tags slow -timeout 60m ./...

@@ -157,7 +157,7 @@ func (w *chaosWorld) happen() {
 	case x < 620:
 		w.work(w.any(n, func(n *chaosNode) bool { return len(n.resolving)+len(n.fetching) > 0 }))
 	case x < 680:
-		if n = w.any(n, func(n *chaosNode) bool { return n.core != nil && n.core.busy() }); n.core != nil && n.core.busy() {
+		if n = w.any(n, func(n *chaosNode) bool { return n.core != nil && n.core.pace() != still }); n.core != nil && n.core.pace() != still {
 			w.step(n, (*core).tick)
 		}
 	case x < 730:
@@ -427,7 +427,7 @@ func (w *chaosWorld) heal() {
 				n.delayed = n.delayed[1:]
 				w.step(n, func(c *core) { c.propose(op) })
 			}
-			if n.core != nil && n.core.busy() {
+			if n.core != nil && n.core.pace() != still {
 				w.step(n, (*core).tick)
 			}
 			w.sendOn(n)

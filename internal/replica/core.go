@@ -396,17 +396,29 @@ func (c *core) tick() {
 	}
 }
 
-// busy reports whether time matters: whether anything is waited for that may never come.
-func (c *core) busy() bool {
-	if c.view == nil {
-		return false
-	}
-	if c.broken != nil {
+// pace is how often time must pass for a replica.
+type pace int
+
+const (
+	still  pace = iota // something must happen first
+	seldom             // once in a while will do
+	often              // something is waited for that may never come
+)
+
+func (c *core) pace() pace {
+	waits := false
+	switch {
+	case c.view == nil:
+	case c.broken != nil:
 		me := c.me()
-		return me != nil && me.InSync && len(c.view.InSync()) > 1
+		waits = me != nil && me.InSync && len(c.view.InSync()) > 1
+	case c.lead == nil:
+		waits = c.view.Primary == c.self
+	default:
+		return c.lead.pace(c)
 	}
-	if c.lead == nil {
-		return c.view.Primary == c.self
+	if waits {
+		return often
 	}
-	return c.lead.busy(c)
+	return still
 }

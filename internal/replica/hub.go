@@ -41,7 +41,8 @@ type Hub struct {
 
 	mu        sync.Mutex // never held together with that of a Local that waits for it
 	locals    map[string]*Local
-	busy      map[string]*Local
+	busy      map[string]*Local // for these time passes often
+	lazy      map[string]*Local // for these it passes, too
 	ticking   bool
 	caught    bool
 	closed    bool
@@ -65,6 +66,8 @@ type peerSight struct {
 const (
 	// tickEvery is how often time passes for replicas that wait for something.
 	tickEvery = 50 * time.Millisecond
+	// lazyTicks is how many of these make one for replicas that wait for nothing but an audit.
+	lazyTicks = 20
 	// beatEvery is how often each peer is told that this one lives; a peer that was not heard for deafAfter is not alive.
 	beatEvery = 500 * time.Millisecond
 	deafAfter = 1800 * time.Millisecond
@@ -75,7 +78,7 @@ func NewHub(o Options) *Hub {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	h := &Hub{opts: o, log: o.Log, start: time.Now(), locals: map[string]*Local{}, busy: map[string]*Local{}, peers: map[topology.PeerID]*peerSight{}}
+	h := &Hub{opts: o, log: o.Log, start: time.Now(), locals: map[string]*Local{}, busy: map[string]*Local{}, lazy: map[string]*Local{}, peers: map[topology.PeerID]*peerSight{}}
 	h.life, h.end = context.WithCancel(context.Background())
 	h.run.Go(h.beat)
 	return h
@@ -191,8 +194,12 @@ func (h *Hub) Show(s *topology.State) {
 		h.mu.Unlock()
 		return
 	}
+	same := h.state == s // who was added since was shown it then
 	h.state = s
 	h.mu.Unlock()
+	if same {
+		return
+	}
 	for _, l := range h.all() {
 		l.show(s)
 	}
@@ -324,15 +331,20 @@ func (h *Hub) beat() {
 	}
 }
 
-// watch has time pass for a replica that is busy.
-func (h *Hub) watch(l *Local, busy bool) {
+// watch has time pass for a replica as often as it must.
+func (h *Hub) watch(l *Local, p pace) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !busy || h.closed {
-		delete(h.busy, l.uuid)
+	delete(h.busy, l.uuid)
+	delete(h.lazy, l.uuid)
+	switch {
+	case p == still || h.closed:
 		return
+	case p == often:
+		h.busy[l.uuid] = l
+	default:
+		h.lazy[l.uuid] = l
 	}
-	h.busy[l.uuid] = l
 	if !h.ticking {
 		h.ticking = true
 		h.run.Go(h.tick)
@@ -342,7 +354,7 @@ func (h *Hub) watch(l *Local, busy bool) {
 func (h *Hub) tick() {
 	timer := time.NewTicker(tickEvery)
 	defer timer.Stop()
-	for {
+	for n := 1; ; n++ {
 		select {
 		case <-timer.C:
 		case <-h.life.Done():
@@ -350,7 +362,10 @@ func (h *Hub) tick() {
 		}
 		h.mu.Lock()
 		list := sorted(h.busy)
-		if h.ticking = len(list) > 0; !h.ticking {
+		if n%lazyTicks == 0 {
+			list = append(list, sorted(h.lazy)...)
+		}
+		if h.ticking = len(h.busy)+len(h.lazy) > 0; !h.ticking {
 			h.mu.Unlock()
 			return
 		}

@@ -89,7 +89,7 @@ func (l *Local) act() {
 			l.moved = nil
 		}
 	}
-	l.hub.watch(l, c.busy())
+	l.hub.watch(l, c.pace())
 }
 
 func (l *Local) perform(a *action) {
@@ -392,5 +392,5 @@ func (l *Local) close() {
 	}
 	l.mu.Unlock()
 	l.run.Wait()
-	l.hub.watch(l, false)
+	l.hub.watch(l, still)
 }

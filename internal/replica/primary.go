@@ -560,14 +560,20 @@ func (c *core) accuse(f *follower) {
 		Differs: f.differs}}})
 }
 
-func (r *reign) busy(c *core) bool {
+func (r *reign) pace(c *core) pace {
 	if c.last.Seq > c.commit || c.applied < c.commit || len(r.queue) > 0 || len(r.waiting) > 0 || len(r.barriers) > 0 || r.proof.busy() {
-		return true
+		return often
 	}
 	for _, f := range r.followers {
 		if f.admission != nil || f.up && (!f.answered || f.next <= c.last.Seq) {
-			return true
+			return often
 		}
 	}
-	return slices.ContainsFunc(c.view.Transfers, func(t topology.Transfer) bool { return t.Admitted })
+	if slices.ContainsFunc(c.view.Transfers, func(t topology.Transfer) bool { return t.Admitted }) {
+		return often
+	}
+	if r.proof.changed { // a mark is due within the minute
+		return seldom
+	}
+	return still
 }

@@ -33,7 +33,7 @@ func newMark(seq order.Seq, ranges []byte) mark {
 	return mark{seq: seq, digest: [16]byte(sum[:16]), ranges: ranges}
 }
 
-func (p *proof) busy() bool { return p.open || p.changed || len(p.asking) > 0 || len(p.since) > 0 }
+func (p *proof) busy() bool { return p.open || len(p.asking) > 0 || len(p.since) > 0 }
 
 // prove asks for a mark, answered when all counted replicas have reported equal digests.
 func (c *core) prove(op *operation) {

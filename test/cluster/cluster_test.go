@@ -24,7 +24,7 @@ var (
 )
 
 // recovers tells that a replica that was lost comes back by itself.
-const recovers = false
+const recovers = true
 
 const (
 	diedGoal  = 2 * time.Second // the longest stall when a process dies

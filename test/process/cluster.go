@@ -213,12 +213,19 @@ type Shard struct {
 }
 
 // Shards returns the shards of a collection as a peer sees them; none when it does not answer.
-func (c *Cluster) Shards(i int, collection string) []Shard {
+func (c *Cluster) Shards(i int, collection string) []Shard { return c.AllShards(i)[collection] }
+
+// AllShards returns the shards of all collections.
+func (c *Cluster) AllShards(i int) map[string][]Shard {
 	var v struct {
 		Collections map[string]struct{ Shards []Shard }
 	}
-	_, _ = c.Call(i, "GET", "/cluster/telemetry?timeout=2", nil, &v)
-	return v.Collections[collection].Shards
+	_, _ = c.Call(i, "GET", "/cluster/telemetry?timeout=1", nil, &v)
+	all := map[string][]Shard{}
+	for name, collection := range v.Collections {
+		all[name] = collection.Shards
+	}
+	return all
 }
 
 // Primary returns the peer that orders the writes of the first shard, as peer i sees it.
