@@ -34,7 +34,7 @@ const (
 
 	callStand    = "stand" // of transfers, as are the following
 	callBegin    = "begin"
-	callFill     = "fill"
+	callStep     = "step"
 	callComplete = "complete"
 	callFeed     = "feed"
 	callAdmit    = "admit"
@@ -71,7 +71,7 @@ func (c *cluster) Call(ctx context.Context, from topology.PeerID, method string,
 	var out []byte
 	var err error
 	switch method {
-	case callStand, callBegin, callFill, callComplete, callFeed, callAdmit:
+	case callStand, callBegin, callStep, callComplete, callFeed, callAdmit:
 		out, err = c.serveTransfer(ctx, from, method, uuid, body)
 	default:
 		out, err = c.serveShard(ctx, method, uuid, body)

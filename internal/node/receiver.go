@@ -26,10 +26,11 @@ type intake struct {
 	life context.Context
 	end  context.CancelFunc
 
-	mu   sync.Mutex // one call at a time; guards all below
-	in   *engine.Intake
-	next uint64 // number of the next part
-	over bool
+	mu    sync.Mutex // one call at a time; guards all below
+	in    *engine.Intake
+	done  uint64 // number of the last step
+	reply []byte // to it
+	over  bool
 
 	archive  *io.PipeWriter // nil: points come
 	unpacked chan unpacked
@@ -78,7 +79,10 @@ func (c *cluster) serveTransfer(ctx context.Context, from topology.PeerID, metho
 	case callStand:
 		return c.stand(ctx, uuid, r)
 	case callBegin:
-		return nil, c.beginIntake(uuid, r, body)
+		if len(body) == 0 {
+			return nil, sextant.Errorf(sextant.Corrupt, "the begin of a transfer cannot be read")
+		}
+		return c.beginIntake(ctx, uuid, r, body[1:], body[0] == 1)
 	}
 	i := c.intakeOf(uuid)
 	if i == nil || i.ref != r {
@@ -88,10 +92,10 @@ func (c *cluster) serveTransfer(ctx context.Context, from topology.PeerID, metho
 		return nil, c.complete(ctx, i)
 	}
 	number, n := binary.Uvarint(body)
-	if n <= 0 {
-		return nil, sextant.Errorf(sextant.Corrupt, "a part of a transfer cannot be read")
+	if n <= 0 || len(body) == n {
+		return nil, sextant.Errorf(sextant.Corrupt, "a step of a transfer cannot be read")
 	}
-	return nil, i.fill(number, body[n:])
+	return i.step(number, transfer.Step{Kind: transfer.StepKind(body[n]), Body: body[n+1:]})
 }
 
 // listed reports whether the topology here has an attempt whose receiver is this node.
@@ -151,48 +155,57 @@ func (c *cluster) intakeOf(uuid string) *intake {
 
 // beginIntake begins to fill a generation. An earlier one that was not completed is thrown away. One attempt completes at most
 // one: behind it, entries may have been acknowledged.
-func (c *cluster) beginIntake(uuid string, r transfer.Ref, head []byte) error {
+func (c *cluster) beginIntake(ctx context.Context, uuid string, r transfer.Ref, head []byte, keep bool) ([]byte, error) {
 	s := c.slot(uuid)
 	if s == nil {
-		return sextant.Errorf(sextant.Precondition, "peer %d has made no room for shard %s yet", c.n.peer, uuid)
+		return nil, sextant.Errorf(sextant.Precondition, "peer %d has made no room for shard %s yet", c.n.peer, uuid)
 	}
-	i := &intake{ref: r, s: s, next: 1}
+	i := &intake{ref: r, s: s}
 	i.life, i.end = context.WithCancel(c.n.life)
+	i.mu.Lock()
+	defer i.mu.Unlock()
 	c.mu.Lock()
-	if was := c.intakes[uuid]; was != nil && was.ref == r {
+	was := c.intakes[uuid]
+	if was != nil && was.ref == r {
 		c.mu.Unlock()
 		i.end()
-		return nil // asked twice
+		return nil, sextant.Errorf(sextant.Precondition, "the copy was begun already") // a late message: its sender has the answer
 	}
-	was := c.intakes[uuid]
 	c.intakes[uuid] = i
 	c.mu.Unlock()
 	if was != nil {
 		c.discard(was)
 	}
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	err := c.prepare(i, head)
-	if err != nil {
+	if err := c.prepare(ctx, i, head, keep); err != nil {
 		c.dropIntake(i)
 		i.over = true
+		return nil, err
 	}
-	return err
+	return i.reply, nil
 }
 
 // prepare makes the generation; the caller holds i.mu.
-func (c *cluster) prepare(i *intake, head []byte) error {
+func (c *cluster) prepare(ctx context.Context, i *intake, head []byte, keep bool) error {
 	i.s.exchange.Lock()
 	defer i.s.exchange.Unlock()
 	if listed, admitted := c.listed(i.s.uuid, i.ref); !listed || admitted || i.s.leaving() {
 		return sextant.Errorf(sextant.Precondition, "transfer %d, attempt %d, is not to fill anything here", i.ref.ID, i.ref.Attempt)
 	}
 	by := engine.Attempt{Transfer: i.ref.ID, Attempt: i.ref.Attempt}
-	if own, ok := i.s.current().(*engineShard); ok && own.Built() == by {
+	own, ok := i.s.current().(*engineShard)
+	if ok && own.Built() == by {
 		return sextant.Errorf(sextant.Precondition, "transfer %d, attempt %d, has filled its generation already", i.ref.ID, i.ref.Attempt)
 	}
 	opts := c.n.engines.(*engines).options(c.settingsOf(i.s.uuid))
 	var err error
+	if len(head) > 0 && keep && ok {
+		i.in, err = engine.NewIntakeFromShard(ctx, own.Shard, head, by, opts)
+		if err == nil {
+			i.reply = append([]byte{1}, i.in.Digest()...)
+			return nil
+		}
+		c.n.log.Info("what a replica has is no help for what it gets", "shard", i.s.uuid, "err", err)
+	}
 	if len(head) > 0 {
 		i.in, err = engine.NewIntake(i.s.dir, head, by, opts)
 		return err
@@ -217,28 +230,58 @@ func (c *cluster) settingsOf(uuid string) sextant.CollectionConfig {
 	return sextant.DefaultConfig()
 }
 
-// fill takes the next part. One that came before is passed over.
-func (i *intake) fill(number uint64, part []byte) (err error) {
+// step does the next step. The last one may come again.
+func (i *intake) step(number uint64, s transfer.Step) (reply []byte, err error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	switch {
 	case i.over:
-		return sextant.Errorf(sextant.Precondition, "the transfer was ended")
-	case number < i.next:
-		return nil
-	case number > i.next:
-		return sextant.Errorf(sextant.Precondition, "part %d of a transfer came, part %d is missing", number, i.next)
+		return nil, sextant.Errorf(sextant.Precondition, "the transfer was ended")
+	case number == i.done:
+		return i.reply, nil
+	case number != i.done+1:
+		return nil, sextant.Errorf(sextant.Precondition, "step %d of a transfer came behind step %d", number, i.done)
+	case (i.archive != nil) != (s.Kind == transfer.Files):
+		return nil, sextant.Errorf(sextant.Precondition, "step %d of a transfer is of another method", number)
 	}
-	if i.archive != nil {
-		_, err = i.archive.Write(part)
-	} else {
-		_, err = i.in.Add(i.life, part)
+	switch s.Kind {
+	case transfer.Files:
+		_, err = i.archive.Write(s.Body)
+	case transfer.Points:
+		_, err = i.in.Add(i.life, s.Body)
+	case transfer.Sums:
+		if len(s.Body)%2 != 1 {
+			return nil, sextant.Errorf(sextant.Corrupt, "a question for sums cannot be read")
+		}
+		var ranges []uint16
+		for b := s.Body[1:]; len(b) > 0; b = b[2:] {
+			ranges = append(ranges, binary.LittleEndian.Uint16(b))
+		}
+		reply, err = i.in.Sums(i.life, ranges, s.Body[0])
+	case transfer.Buckets:
+		if len(s.Body)%4 != 0 {
+			return nil, sextant.Errorf(sextant.Corrupt, "a choice of buckets cannot be read")
+		}
+		var buckets []uint32
+		for b := s.Body; len(b) > 0; b = b[4:] {
+			buckets = append(buckets, binary.LittleEndian.Uint32(b))
+		}
+		err = i.in.Select(buckets)
+	case transfer.List:
+		reply, err = i.in.List(i.life, listBytes)
+	case transfer.Delete:
+		_, err = i.in.Delete(s.Body)
+	default:
+		err = sextant.Errorf(sextant.NotImplemented, "this peer does not know steps of kind %d", s.Kind)
 	}
 	if err == nil {
-		i.next++
+		i.done, i.reply = number, reply
 	}
-	return err
+	return reply, err
 }
+
+// listBytes bounds what a step of a comparison tells of the points that are here.
+const listBytes = 1 << 20
 
 // complete makes the generation durable and has it take the place of the present one.
 func (c *cluster) complete(ctx context.Context, i *intake) error {

@@ -226,6 +226,8 @@ const (
 	// standTime is how long a receiver may take to hear of a transfer and to make room for it.
 	standTime = time.Minute
 	feedTime  = time.Minute
+	// beginTime is how long it may take to keep what it has for being completed.
+	beginTime = 5 * time.Minute
 	// openTime is how long it may take to open what it got.
 	openTime = 15 * time.Minute
 	// deadTime is how long a receiver may be silent while a call is under way.
@@ -270,14 +272,21 @@ func (t target) Stand(ctx context.Context, r transfer.Ref) (transfer.Standing, e
 	return s, err
 }
 
-func (t target) Begin(ctx context.Context, r transfer.Ref, head []byte) error {
-	_, err := t.call(ctx, callBegin, feedTime, append(appendRef(nil, r), head...))
-	return err
+func (t target) Begin(ctx context.Context, r transfer.Ref, head []byte, keep bool) ([]byte, error) {
+	body := append(appendRef(nil, r), 0)
+	if keep {
+		body[len(body)-1] = 1
+	}
+	digest, err := t.call(ctx, callBegin, beginTime, append(body, head...))
+	if err != nil || len(digest) == 0 {
+		return nil, err
+	}
+	return digest[1:], nil
 }
 
-func (t target) Fill(ctx context.Context, r transfer.Ref, number uint64, part []byte) error {
-	_, err := t.call(ctx, callFill, feedTime, append(binary.AppendUvarint(appendRef(make([]byte, 0, len(part)+40), r), number), part...))
-	return err
+func (t target) Step(ctx context.Context, r transfer.Ref, number uint64, s transfer.Step) ([]byte, error) {
+	body := binary.AppendUvarint(appendRef(make([]byte, 0, len(s.Body)+40), r), number)
+	return t.call(ctx, callStep, feedTime, append(append(body, byte(s.Kind)), s.Body...))
 }
 
 func (t target) Complete(ctx context.Context, r transfer.Ref) error {

@@ -2,9 +2,12 @@ package node
 
 import (
 	"bytes"
+	"log/slog"
 	"path"
 	"regexp"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -378,4 +381,58 @@ func dropped(t testing.TB, n *Node) {
 	t.Helper()
 	_, err := n.DeleteCollection(t.Context(), all, "c", 0)
 	must(t, err)
+}
+
+// A copy for a replica that has most of the points sends the others.
+func TestCopyOfWhatDiffers(t *testing.T) {
+	sent := func(differs bool) (bytes int) {
+		byHand(t, 3, func(t *testing.T, w *wire, m []*member) {
+			var log syncBuffer
+			m[0].stop(t)
+			m[0].start(t, w, 0, manual, func(o *Options) { o.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+			replicated(t, m[1].n, "c", 1, 3)
+			upsert(t, m[1].n, "c", 0, 3000)
+			if differs {
+				now := shardOf(t, m[1].n, "c")
+				must(t, m[1].n.cluster.Propose(t.Context(), topology.Command{Failed: []topology.ReplicaFailed{{Shard: now.UUID, Term: now.Term, Version: now.Version, Peer: m[2].n.peer, Differs: true}}}))
+			}
+			m[2].stop(t)
+			upsert(t, m[1].n, "c", 100, 120)
+			upsert(t, m[1].n, "c", 5000, 5010)
+			gone := sextant.DeletePoints{Selector: sextant.Selector{IDs: []sextant.PointID{sextant.NumID(7), sextant.NumID(2999)}}}
+			_, err := m[1].n.Update(t.Context(), all, "c", gone, WriteOptions{Wait: true})
+			must(t, err)
+			m[2].start(t, w, 2, manual)
+			starts(t, m[1].n, m[0].n, m[2].n, topology.StreamRecords, true)
+			equalReplicas(t, m[0].n, m[1].n, m[2].n)
+			told := regexp.MustCompile(`"a transfer is over".* done=(\d+) bytes=(\d+)`).FindStringSubmatch(log.String())
+			if told == nil || told[1] != "3008" {
+				t.Fatalf("the log says %s", log.String())
+			}
+			bytes, err = strconv.Atoi(told[2])
+			must(t, err)
+		})
+		return bytes
+	}
+	whole, part := sent(true), sent(false)
+	if part > whole/5 {
+		t.Errorf("%d bytes for 32 of 3008 points, %d for all", part, whole)
+	}
+}
+
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
 }

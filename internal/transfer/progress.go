@@ -67,11 +67,11 @@ func (p *Progress) Stage(name string) {
 }
 
 // copying begins to count points.
-func (p *Progress) copying(total uint64) {
+func (p *Progress) copying(done, total uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.unit, p.samples = points, nil
-	p.show(0, total)
+	p.show(done, total)
 }
 
 // count begins to count entries from a seq on.
@@ -86,7 +86,9 @@ func (p *Progress) add(points uint64, bytes int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.bytes += uint64(bytes)
-	p.show(p.done+points, p.total)
+	if points > 0 {
+		p.show(p.done+points, p.total)
+	}
 }
 
 // reach tells how far the receiver is. Of a copy of points, its points are what is shown to the end.

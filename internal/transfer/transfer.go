@@ -13,9 +13,11 @@ package transfer
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/sextantdb/sextant/internal/order"
@@ -62,6 +64,12 @@ type Base interface {
 	Points() uint64
 	// Next returns the next points in binary form, none at the end.
 	Next(ctx context.Context, maxPoints, maxBytes int) (batch []byte, points int, err error)
+	// Ranges, Buckets and Differing find out, step by step, what a receiver that has a state of the shard lacks; see package
+	// engine. Behind them Next gives only that, and Left says how many points it is.
+	Ranges(digest []byte) (ranges []uint16, bits uint8, err error)
+	Buckets(ctx context.Context, ranges []uint16, sums []byte) ([]uint32, error)
+	Differing(ctx context.Context, list []byte) (deletes []byte, err error)
+	Left() uint64
 	Close()
 }
 
@@ -69,15 +77,34 @@ type Base interface {
 type Target interface {
 	// Stand returns where the receiver is, once it knows of the attempt.
 	Stand(ctx context.Context, r Ref) (Standing, error)
-	// Begin begins a generation aside, from the head of a base, or, if that is empty, from an archive.
-	Begin(ctx context.Context, r Ref, head []byte) error
-	// Fill brings points, or the next part of an archive; number counts the calls from 1.
-	Fill(ctx context.Context, r Ref, number uint64, part []byte) error
+	// Begin begins a generation aside, from the head of a base, or, if that is empty, from an archive. With keep it begins as a
+	// clone of what the receiver has, whose digest is returned; nil if it has nothing of use.
+	Begin(ctx context.Context, r Ref, head []byte, keep bool) (digest []byte, err error)
+	// Step fills it. Steps are numbered from 1; one that comes twice is answered as before.
+	Step(ctx context.Context, r Ref, number uint64, s Step) (reply []byte, err error)
 	// Complete makes the generation durable and puts it into the place of what was there.
 	Complete(ctx context.Context, r Ref) error
 	// Feed brings committed entries, and returns when they are applied.
 	Feed(ctx context.Context, r Ref, prev order.Pos, records []wal.Record) error
 }
+
+// Step is one step of filling a generation. Numbers in bodies are little-endian.
+type Step struct {
+	Kind StepKind
+	Body []byte
+}
+
+// StepKind says what a step's body is, and what is replied.
+type StepKind byte
+
+const (
+	Points  StepKind = 1 + iota // a batch of a base; the reply is empty
+	Files                       // the next part of an archive; empty
+	Sums                        // a byte of bits, then ranges of 2 bytes; their sums
+	Buckets                     // buckets of 4 bytes each, to be listed; empty
+	List                        // nothing; the next points with their seqs, empty at the end
+	Delete                      // ids; empty
+)
 
 // Job is one attempt.
 type Job struct {
@@ -175,7 +202,13 @@ func (j *Job) run(ctx context.Context) error {
 	case j.Method == topology.SnapshotMethod:
 		return j.archive(ctx)
 	}
-	return j.stream(ctx)
+	keep := s.Complete && s.UUID == j.Shard && !s.Differs
+	err = j.stream(ctx, keep)
+	if errors.Is(err, errMost) {
+		j.Task = j.NextTask()
+		err = j.stream(ctx, false)
+	}
+	return err
 }
 
 // delta sends what the receiver missed, from its own state on.
@@ -206,8 +239,11 @@ func (j *Job) fallBack(ctx context.Context, why error) error {
 	return ErrRestarted
 }
 
-// stream sends all points, as of one seq.
-func (j *Job) stream(ctx context.Context) error {
+// errMost says that a receiver lacks so much of a base that all of it is sent.
+var errMost = errors.New("most of the points differ")
+
+// stream sends the points, as of one seq; with keep only those that the receiver does not have already.
+func (j *Job) stream(ctx context.Context, keep bool) error {
 	base, err := j.Source.OpenBase(ctx)
 	if err != nil {
 		return fmt.Errorf("keep a state for being copied: %w", err)
@@ -215,15 +251,26 @@ func (j *Job) stream(ctx context.Context) error {
 	defer base.Close()
 	at := base.At()
 	j.Progress.Stage("transferring")
-	j.Progress.copying(base.Points())
-	if err := j.Target.Begin(ctx, j.Ref, base.Head()); err != nil {
+	j.Progress.copying(0, base.Points())
+	digest, err := j.Target.Begin(ctx, j.Ref, base.Head(), keep)
+	if err != nil {
 		return fmt.Errorf("begin a copy: %w", err)
+	}
+	steps := &steps{j: j}
+	if digest != nil {
+		if err := j.compare(ctx, base, steps, digest); err != nil {
+			return err
+		}
+		if base.Left() > base.Points()/2 && base.Left() > batchPoints {
+			return errMost
+		}
+		j.Progress.copying(base.Points()-min(base.Left(), base.Points()), base.Points())
 	}
 	size := batchPoints
 	if j.Delay > 0 {
 		size = delayPoints
 	}
-	for number := uint64(1); ; number++ {
+	for {
 		batch, n, err := base.Next(ctx, size, batchBytes)
 		if err != nil {
 			return fmt.Errorf("read points: %w", err)
@@ -235,15 +282,85 @@ func (j *Job) stream(ctx context.Context) error {
 			return err
 		}
 		begun := time.Now()
-		if err := j.Target.Fill(ctx, j.Ref, number, batch); err != nil {
+		if _, err := steps.do(ctx, Points, batch); err != nil {
 			return fmt.Errorf("send points: %w", err)
 		}
-		j.Progress.add(uint64(n), len(batch))
+		j.Progress.add(uint64(n), 0)
 		if err := j.yield(ctx, begun); err != nil {
 			return err
 		}
 	}
 	return j.opened(ctx, at)
+}
+
+// steps numbers the steps of one copy.
+type steps struct {
+	j      *Job
+	number uint64
+}
+
+func (s *steps) do(ctx context.Context, kind StepKind, body []byte) ([]byte, error) {
+	s.number++
+	reply, err := s.j.Target.Step(ctx, s.j.Ref, s.number, Step{kind, body})
+	s.j.Progress.add(0, len(body)+len(reply))
+	return reply, err
+}
+
+const (
+	comparedRanges  = 256     // of one step
+	comparedBuckets = 1 << 16 // of one step
+)
+
+// compare finds out what the receiver, which has a state with a digest, lacks, and has it delete what it should not have.
+func (j *Job) compare(ctx context.Context, base Base, s *steps, digest []byte) error {
+	ranges, bits, err := base.Ranges(digest)
+	if err != nil {
+		return fmt.Errorf("compare with the receiver: %w", err)
+	}
+	for part := range slices.Chunk(ranges, comparedRanges) {
+		body := []byte{bits}
+		for _, r := range part {
+			body = binary.LittleEndian.AppendUint16(body, r)
+		}
+		sums, err := s.do(ctx, Sums, body)
+		if err != nil {
+			return fmt.Errorf("ask for sums: %w", err)
+		}
+		buckets, err := base.Buckets(ctx, part, sums)
+		if err != nil {
+			return fmt.Errorf("compare sums: %w", err)
+		}
+		for some := range slices.Chunk(buckets, comparedBuckets) {
+			body = body[:0]
+			for _, b := range some {
+				body = binary.LittleEndian.AppendUint32(body, b)
+			}
+			if _, err := s.do(ctx, Buckets, body); err != nil {
+				return fmt.Errorf("name what differs: %w", err)
+			}
+		}
+	}
+	for {
+		list, err := s.do(ctx, List, nil)
+		if err != nil {
+			return fmt.Errorf("ask what the receiver has: %w", err)
+		}
+		if len(list) == 0 {
+			list = nil
+		}
+		deletes, err := base.Differing(ctx, list)
+		if err != nil {
+			return fmt.Errorf("compare what the receiver has: %w", err)
+		}
+		if deletes != nil {
+			if _, err := s.do(ctx, Delete, deletes); err != nil {
+				return fmt.Errorf("delete what is gone: %w", err)
+			}
+		}
+		if list == nil {
+			return nil
+		}
+	}
 }
 
 // archive sends the files of a checkpoint.
@@ -254,10 +371,10 @@ func (j *Job) archive(ctx context.Context) error {
 	}
 	defer keep.Close()
 	j.Progress.Stage("creating snapshot")
-	if err := j.Target.Begin(ctx, j.Ref, nil); err != nil {
+	if _, err := j.Target.Begin(ctx, j.Ref, nil, false); err != nil {
 		return fmt.Errorf("begin a copy: %w", err)
 	}
-	out := &parts{ctx: ctx, j: j}
+	out := &parts{ctx: ctx, steps: steps{j: j}}
 	at, err := j.Source.Archive(ctx, out)
 	if err == nil {
 		err = out.flush()
@@ -270,10 +387,9 @@ func (j *Job) archive(ctx context.Context) error {
 
 // parts sends what is written to it in pieces.
 type parts struct {
-	ctx    context.Context
-	j      *Job
-	buf    []byte
-	number uint64
+	steps
+	ctx context.Context
+	buf []byte
 }
 
 func (p *parts) Write(b []byte) (int, error) {
@@ -290,13 +406,11 @@ func (p *parts) Write(b []byte) (int, error) {
 }
 
 func (p *parts) send(n int) error {
-	p.number++
 	begun := time.Now()
-	if err := p.j.Target.Fill(p.ctx, p.j.Ref, p.number, p.buf[:n]); err != nil {
+	if _, err := p.do(p.ctx, Files, p.buf[:n]); err != nil {
 		return err
 	}
 	p.buf = append(p.buf[:0], p.buf[n:]...)
-	p.j.Progress.add(0, n)
 	return p.j.yield(p.ctx, begun)
 }
 

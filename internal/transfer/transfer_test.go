@@ -54,7 +54,7 @@ func TestComment(t *testing.T) {
 			{func() { p.count(100, 120, 300); p.Stage("transferring") }, "transferring (1.00s) | Transferring records (20/200), started 2s ago, ETA: -"},
 			{func() { p.reach(160, 320, 10) }, "transferring (2.00s) | Transferring records (60/220), started 3s ago, ETA: 8.00s"},
 			{func() { p.reach(320, 320, 10); p.Stage("finalizing") }, "finalizing (1.00s) | Transferring records (220/220), started 4s ago, ETA: 0.00s"},
-			{func() { p.copying(50); p.add(10, 100) }, "finalizing (2.00s) | Transferring records (10/50), started 5s ago, ETA: 4.00s"},
+			{func() { p.copying(0, 50); p.add(10, 100) }, "finalizing (2.00s) | Transferring records (10/50), started 5s ago, ETA: 4.00s"},
 			{func() { p.add(45, 100); p.reach(1000, 2000, 0) }, "finalizing (3.00s) | Transferring records (55/55), started 6s ago, ETA: 0.00s"},
 		} {
 			step.do()
