@@ -13,7 +13,7 @@ var chaosMutants = flag.Duration("chaos.mutants", 0, "how long to look for what 
 // wrongNames are the rules of core by bit.
 var wrongNames = [...]string{"keepReigning", "readAtOnce", "reuseTerm", "keepSessions", "officeAtOnce", "countUnsynced", "commitOldTerm",
 	"waitActiveOnly", "barrierUnasked", "takeOldTerms", "mixRounds", "skipPrevCheck", "trustCommit", "freshWithoutOffice", "freshAnyLife",
-	"cutCommitted", "ackUnsynced", "ackLast", "logTwice", "resolveEarly", "admitUncounted", "admitBeforeOffice", "admitAtCommit"}
+	"cutCommitted", "ackUnsynced", "ackLast", "logTwice", "resolveEarly", "admitUncounted", "admitBeforeOffice", "admitAtCommit", "keepFresh"}
 
 // TestChaosFindsMutants switches rules off, one at a time, and expects that a history is found which violates something.
 func TestChaosFindsMutants(t *testing.T) {

@@ -165,7 +165,11 @@ func (c *core) me() *topology.Replica {
 
 // show tells that the topology has moved.
 func (c *core) show(v *topology.Shard, index uint64) {
+	was := c.me()
 	c.view, c.index = v, index
+	if me := c.me(); me != nil && me.State.Readable() && was != nil && !was.State.Readable() && !c.wrong.has(keepFresh) {
+		c.fresh, c.follow.freshAt = false, nil // it may lack what was answered while nobody read it, and waited for it
+	}
 	if c.lead != nil && (v.Term != c.lead.term || v.Primary != c.self) && !c.wrong.has(keepReigning) {
 		c.stepDown("the topology names another primary or term")
 	}

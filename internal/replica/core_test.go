@@ -133,3 +133,56 @@ func TestFailedCutLeavesTheOldTail(t *testing.T) {
 		t.Error("a request that is not in the log is known")
 	}
 }
+
+// Answers that come on a connection which was replaced meanwhile may be overtaken by newer ones: they do not tell that a log has
+// become shorter.
+func TestOvertakenAnswerAccusesNobody(t *testing.T) {
+	c := coreOf(2)
+	c.storeAll()
+	c.connected(2, 1, true)
+	c.fetched(2, 1, []wal.Record{{Seq: 1, Term: 2, Kind: wal.Noop}}, nil)
+	f := c.lead.follower(2)
+	answer := func(number uint64, seq order.Seq) {
+		c.acked(2, &Ack{Term: 2, Session: f.session, Number: number, Match: seq, Verified: seq, Last: order.Pos{Seq: seq, Term: 2}})
+	}
+	answer(2, 1)
+	c.out = nil
+	answer(1, 0)
+	for _, a := range c.out {
+		if a.alarm != "" || a.propose != nil {
+			t.Errorf("alarm %q, proposal %+v", a.alarm, a.propose)
+		}
+	}
+}
+
+// A receiver that becomes active because nobody else is left may not have applied what was answered before it was counted: it is
+// read when it has.
+func TestReceiverIsReadWhenItHasAppliedAll(t *testing.T) {
+	c := coreOf(3, wal.Record{Seq: 1, Term: 1, Kind: wal.Noop}, wal.Record{Seq: 2, Term: 1, Kind: wal.Effects})
+	c.jobs, c.using = nil, 0
+	see := func(state topology.ReplicaState, in bool, primary topology.PeerID, term order.Term) {
+		v := *c.view
+		v.Replicas = map[topology.PeerID]topology.Replica{1: {State: state, InSync: in}, 2: {State: topology.Active, InSync: true}}
+		v.Term, v.Primary = term, primary
+		c.show(&v, c.index+1)
+	}
+	see(topology.Recovery, false, 2, 2)
+	c.fresh = true // in an earlier time of this life
+	see(topology.Partial, true, 2, 2)
+	see(topology.Active, true, 1, 3)
+	if c.fresh {
+		t.Error("it is read, and has applied nothing")
+	}
+	c.caughtUp()
+	c.commit = 2
+	c.storeAll()
+	c.reached(2, nil, nil)
+	if c.fresh {
+		t.Error("it is read before its own first entry is committed")
+	}
+	c.acked(2, &Ack{Term: 3, Session: c.lead.follower(2).session, Match: 3, Verified: 3, Last: order.Pos{Seq: 3, Term: 3}})
+	c.reached(3, nil, nil)
+	if !c.fresh {
+		t.Error("it is not read, and has applied all")
+	}
+}

@@ -47,6 +47,7 @@ type follower struct {
 	answered bool   // it has accepted something in this session
 	number   uint64 // of the last message
 	rewindAt uint64 // refusals of earlier messages are about something else
+	heard    uint64 // the newest message that it has answered
 	flight   []sent // messages that it has not answered
 	bytes    int    // in flight
 	commit   order.Seq
@@ -338,6 +339,10 @@ func (c *core) acked(from topology.PeerID, a *Ack) {
 	if f == nil || a.Term != r.term || a.Session != f.session && !c.wrong.has(keepSessions) {
 		return
 	}
+	if a.Number < f.heard && !c.wrong.has(keepSessions) {
+		return // it came on an earlier connection, and is overtaken: it would tell of a log that was shorter
+	}
+	f.heard = a.Number
 	if a.Refused {
 		f.refusal = a.Why
 		c.accuse(f)

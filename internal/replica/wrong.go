@@ -28,6 +28,7 @@ const (
 	admitUncounted                       // a receiver is not counted before Admit
 	admitBeforeOffice                    // and admitted by a primary not in office
 	admitAtCommit                        // and only brought to the commit
+	keepFresh                            // a replica that becomes readable is read at once
 )
 
 func (w wrong) has(rule wrong) bool { return w&rule != 0 }
