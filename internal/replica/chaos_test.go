@@ -135,7 +135,7 @@ func (w *chaosWorld) happen() {
 		case !n.up && r(4) == 0:
 			back := 0
 			if r(3) == 0 {
-				back = r(5)
+				back = r(k.back)
 			}
 			w.start(n, back)
 		case r(4) == 0 && n.up:
@@ -238,12 +238,20 @@ func (w *chaosWorld) deliverSome() {
 		return
 	}
 	i := w.chance.IntN(len(w.conns))
-	if c := w.conns[i]; !w.blocked[c.from][c.to] || c.lost {
+	if c := w.conns[i]; (!w.blocked[c.from][c.to] || c.lost) && (!c.slow || w.roll(1, 20)) {
 		w.deliver(i)
 	}
 }
 
 func (w *chaosWorld) serveSome() {
+	if len(w.late) > 0 && w.roll(1, 30) {
+		i := w.chance.IntN(len(w.late))
+		c := w.late[i]
+		w.late[i] = w.late[len(w.late)-1]
+		w.late = w.late[:len(w.late)-1]
+		w.serve(&c)
+		return
+	}
 	if len(w.calls) == 0 {
 		return
 	}
@@ -255,6 +263,10 @@ func (w *chaosWorld) serveSome() {
 	}
 	w.calls[i] = w.calls[len(w.calls)-1]
 	w.calls = w.calls[:len(w.calls)-1]
+	if w.roll(1, 12) && len(w.late) < 16 {
+		w.late = append(w.late, c)
+		return
+	}
 	if !w.roll(1, 25) && !w.blocked[c.from][c.to] {
 		w.serve(&c)
 	}

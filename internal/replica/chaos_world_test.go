@@ -32,7 +32,8 @@ type chaosWorld struct {
 	conns   []*chaosConn // those with messages in them
 	blocked [chaosNodes][chaosNodes]bool
 	calls   []chaosCall
-	number  uint64 // of tasks
+	late    []chaosCall // those that come much later
+	number  uint64      // of tasks
 
 	requests []chaosRequest // by number
 	owed     []uint64       // requests that may be sent again
@@ -53,6 +54,8 @@ type chaosKind struct {
 	allCrash        int
 	breaks          int
 	leaps           int // of time
+	slow            int // of 100 connections
+	back            int // topologies, at a restart, at most
 	suspicions      int
 	transfers       int
 	failures        int // of the disk, per 1000 appends
@@ -122,6 +125,7 @@ type chaosConn struct {
 	life     uint64
 	queue    []Message
 	lost     bool
+	slow     bool // its messages come late
 }
 
 func (w *chaosWorld) fail(format string, args ...any) {
@@ -154,8 +158,8 @@ func newChaosWorld(seed uint64, wrong wrong, flaw flaw) *chaosWorld {
 	}
 	k.replicas = k.nodes - r(2)*r(2)
 	pick := func(values ...int) int { return values[r(len(values))] }
-	k.crashes, k.allCrash = pick(4, 20, 60), pick(0, 1, 4)
-	k.breaks, k.leaps = pick(10, 40, 100), pick(0, 10, 40)
+	k.crashes, k.allCrash = pick(4, 20, 60), pick(0, 2, 10)
+	k.breaks, k.leaps, k.slow, k.back = pick(10, 40, 100), pick(0, 10, 40), pick(0, 10, 40), pick(4, 12)
 	k.suspicions, k.transfers = pick(5, 30, 100), pick(40, 100, 200)
 	k.failures, k.schemas, k.window = pick(0, 0, 5, 20), pick(0, 5, 20), order.Seq(pick(3, 1000, 1000, 1000))
 	k.listeners, k.beginning, k.frozen = r(6) == 0, r(6) == 0, r(3) == 0
@@ -291,7 +295,7 @@ func (w *chaosWorld) crash(n *chaosNode) {
 		}
 	}
 	if n.disk != nil {
-		n.disk.crash(w.chance.IntN(len(n.disk.notes) + 1))
+		n.disk.crash(w.chance.IntN(len(n.disk.notes)+1) * w.chance.IntN(2))
 		w.trace("node %d crashes; its disk has %s to %s, commit %d, checkpoint %d", n.peer, n.disk.base, n.disk.last(), n.disk.commit, n.disk.checked)
 	}
 	n.up, n.core, n.caught = false, nil, false
@@ -438,7 +442,7 @@ func (w *chaosWorld) send(n *chaosNode, to topology.PeerID, m Message) {
 func (w *chaosWorld) lose(l *chaosLane) {
 	if c := l.conn; c != nil {
 		c.queue = c.queue[:w.chance.IntN(len(c.queue)+1)]
-		c.lost = true
+		c.lost, c.slow = true, w.roll(1, 3)
 		l.conn = nil
 	}
 }
@@ -457,7 +461,7 @@ func (w *chaosWorld) connect(n *chaosNode, to int) {
 	if l.conn != nil || len(l.told) > 0 || !o.up || o == n || w.blocked[n.i][to] {
 		return
 	}
-	l.conn = &chaosConn{from: n.i, to: to, life: o.life}
+	l.conn = &chaosConn{from: n.i, to: to, life: o.life, slow: w.roll(w.kind.slow, 100)}
 	l.told = append(l.told, laneNews{true, o.life})
 }
 
