@@ -236,6 +236,19 @@ func (s *Shard) configure(c sextant.CollectionConfig) {
 	s.tuning.Store(&tuning)
 }
 
+// DifferingRanges returns the ranges of ids, of 1024, in which two digests differ, as Digest returns them.
+func DifferingRanges(a, b []byte) ([]uint16, error) {
+	x, err := segment.ReadDigest(a)
+	if err != nil {
+		return nil, err
+	}
+	y, err := segment.ReadDigest(b)
+	if err != nil {
+		return nil, err
+	}
+	return x.Differing(&y), nil
+}
+
 // Digest returns the digest of everything that is applied, and the place of the last entry in it.
 func (s *Shard) Digest() ([]byte, order.Pos) {
 	s.writer.mu.Lock()

@@ -32,6 +32,9 @@ const (
 	callSight    = "sight"
 	callCommit   = "commit"
 
+	callMark   = "mark"
+	callRanges = "ranges"
+
 	callStand    = "stand" // of transfers, as are the following
 	callBegin    = "begin"
 	callStep     = "step"
@@ -71,6 +74,8 @@ func (c *cluster) Call(ctx context.Context, from topology.PeerID, method string,
 	var out []byte
 	var err error
 	switch method {
+	case callRanges:
+		out, err = c.serveRanges(uuid, body)
 	case callStand, callBegin, callStep, callComplete, callFeed, callAdmit:
 		out, err = c.serveTransfer(ctx, from, method, uuid, body)
 	default:
@@ -179,6 +184,9 @@ func (c *cluster) serveShard(ctx context.Context, method, uuid string, body []by
 			return nil, err
 		}
 		return codec.AppendAnswer(nil, a), nil
+	case callMark:
+		seq, err := local.Mark(ctx)
+		return binary.AppendUvarint(nil, uint64(seq)), err
 	case callBarrier:
 		seq, err := local.Barrier(ctx)
 		return binary.AppendUvarint(nil, uint64(seq)), err

@@ -67,6 +67,7 @@ type cluster struct {
 	sending  map[string]*transfer.Progress     // by attempt.prefix
 	orphaned map[string]topology.TransferAbort // by attempt.prefix: what earlier lives left behind
 	intakes  map[string]*intake                // by shard
+	events   []Event                           // the last ones
 	tried    map[string]tried                  // recoveries, by shard; of the passes alone
 }
 
@@ -109,7 +110,7 @@ func (n *Node) openCluster(ctx context.Context) error {
 	if err := c.begin(fresh); err != nil {
 		return errors.Join(err, c.member.Close())
 	}
-	c.hub = replica.NewHub(replica.Options{Self: n.peer, Life: c.life, Link: replicationLink{c}, Proposer: replicaProposer{c}, Log: n.log,
+	c.hub = replica.NewHub(replica.Options{Self: n.peer, Life: c.life, Link: replicationLink{c}, Proposer: replicaProposer{c}, Differs: c.differs, Log: n.log,
 		Silent: time.Duration(s.ReplicaAckTimeoutMs) * time.Millisecond, Probation: time.Duration(s.TransferProbationMs) * time.Millisecond})
 	c.accuser = replica.NewAccuser(replica.AccuserOptions{Self: n.peer, State: n.machine.State, Alive: c.hub.Alive, Silence: c.hub.Silence, Hears: c.hears, Proposer: c})
 	var open func() error
@@ -379,10 +380,10 @@ type replicaProposer struct{ *cluster }
 func (p replicaProposer) Propose(ctx context.Context, command topology.Command) error {
 	c := p.cluster
 	if a := command.Abort; a != nil {
-		c.n.log.Warn("a primary ends a transfer", "shard", a.Shard, "id", a.ID, "reason", a.Reason)
+		c.event(a.Shard, "transfer %d is ended by the primary: %s", a.ID, a.Reason)
 	}
 	for _, f := range command.Failed {
-		c.n.log.Warn("a replica is said to have failed", "shard", f.Shard, "peer", f.Peer, "term", f.Term, "successor", f.Successor, "differs", f.Differs)
+		c.event(f.Shard, "the replica of peer %d is said to have failed (term %d, successor %d, differs %t)", f.Peer, f.Term, f.Successor, f.Differs)
 	}
 	f := command.Finish
 	if f == nil {

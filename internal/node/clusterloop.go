@@ -234,7 +234,7 @@ func (c *cluster) enlist(s *slot) {
 		return
 	}
 	align := func(ctx context.Context, index uint64) error { return c.align(ctx, s, index) }
-	if _, err := c.hub.Add(s.uuid, own.Shard, align); err != nil {
+	if _, err := c.hub.Add(s.uuid, store(own.Shard), align); err != nil {
 		c.n.log.Error("a shard cannot become a replica", "shard", s.uuid, "err", err)
 		s.put(quarantined(err), err)
 	}

@@ -32,14 +32,7 @@ func (n *Node) CollectionCluster(a auth.Access, name string) (CollectionCluster,
 			}
 		}
 	}
-	if n.cluster != nil {
-		for _, id := range c.ShardIDs() {
-			for _, t := range c.Shards[id].Transfers {
-				out.Transfers = append(out.Transfers, TransferInfo{Shard: uint32(id), ToShard: (*uint32)(t.ToShard), From: uint64(t.From), To: uint64(t.To),
-					Sync: t.Sync, Method: t.Method, Comment: n.cluster.comment(c.Shards[id].UUID, t)})
-			}
-		}
-	}
+	out.Transfers = n.transfersOf(c)
 	return out, nil
 }
 
@@ -115,7 +108,7 @@ func (n *Node) Collections(a auth.Access) []CollectionReport {
 		r := CollectionReport{Name: name, InitTime: h.took, Config: c.Config, SnapshotsCreated: h.created.Load(),
 			SnapshotsCreating: int(h.creating.Load()), SnapshotsLoading: int(h.loading.Load())}
 		if n.cluster != nil {
-			r.Transfers = transfersOf(c)
+			r.Transfers = n.transfersOf(c)
 		}
 		for _, id := range c.ShardIDs() {
 			report := ShardReport{ID: uint32(id), Key: c.Shards[id].Key, Replicas: n.states(c.Shards[id])}

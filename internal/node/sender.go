@@ -96,7 +96,7 @@ func (c *cluster) deliver(ctx context.Context, s *slot, a attempt, p *task.Progr
 	err := transfer.Run(ctx, job)
 	switch {
 	case errors.Is(err, transfer.ErrRestarted):
-		c.n.log.Info("a transfer goes on by another method", "shard", a.uuid, "id", a.ID, "to", a.To, "method", job.Fallback)
+		c.event(a.uuid, "transfer %d to peer %d goes on as %s: %s", a.ID, a.To, job.Fallback, progress.Sight().Failure)
 		return nil
 	case err != nil && ctx.Err() == nil:
 		return c.giveUp(ctx, a, err)
@@ -109,7 +109,7 @@ func (c *cluster) deliver(ctx context.Context, s *slot, a attempt, p *task.Progr
 
 // giveUp aborts a transfer, again and again until that is known.
 func (c *cluster) giveUp(ctx context.Context, a attempt, why error) error {
-	c.n.log.Warn("a transfer failed", "shard", a.uuid, "id", a.ID, "attempt", a.Attempt, "to", a.To, "err", why)
+	c.event(a.uuid, "transfer %d to peer %d failed in attempt %d: %v", a.ID, a.To, a.Attempt, why)
 	for ctx.Err() == nil {
 		try, cancel := context.WithTimeout(ctx, 5*time.Second)
 		err := c.Propose(try, topology.Command{Abort: &topology.TransferAbort{Shard: a.uuid, ID: a.ID, Reason: "transmission failed: " + why.Error()}})

@@ -79,6 +79,7 @@ type PeerSight struct {
 	Failures  map[string]SendFailure    `json:"failures,omitempty"` // by address, since the last message that arrived
 	Replicas  []ReplicaSight            `json:"replicas"`
 	Transfers map[string][]TransferInfo `json:"transfers,omitempty"` // by collection, those that this peer drives
+	Events    []Event                   `json:"events,omitempty"`    // the last ones, oldest first
 }
 
 // sight tells of this peer.
@@ -89,6 +90,9 @@ func (c *cluster) sight() PeerSight {
 	if s.Err != nil {
 		out.Err = s.Err.Error()
 	}
+	c.mu.Lock()
+	out.Events = slices.Clone(c.events)
+	c.mu.Unlock()
 	state := c.n.machine.State()
 	for _, name := range slices.Sorted(maps.Keys(state.Collections)) {
 		info := state.Collections[name]
@@ -106,7 +110,7 @@ func (c *cluster) sight() PeerSight {
 			}
 			out.Replicas = append(out.Replicas, one)
 		}
-		for _, t := range transfersOf(info) {
+		for _, t := range c.n.transfersOf(info) {
 			if t.From == uint64(c.n.peer) {
 				if out.Transfers == nil {
 					out.Transfers = map[string][]TransferInfo{}
@@ -174,11 +178,15 @@ func (n *Node) states(s *topology.Shard) map[uint64]string {
 	return out
 }
 
-// transfersOf lists the transfers of a collection as the topology has them.
-func transfersOf(c *topology.Collection) (list []TransferInfo) {
+// transfersOf lists the transfers of a collection, and how far those are that have a task here.
+func (n *Node) transfersOf(c *topology.Collection) (list []TransferInfo) {
+	if n.cluster == nil {
+		return nil
+	}
 	for _, id := range c.ShardIDs() {
 		for _, t := range c.Shards[id].Transfers {
-			list = append(list, TransferInfo{Shard: uint32(id), ToShard: (*uint32)(t.ToShard), From: uint64(t.From), To: uint64(t.To), Sync: t.Sync, Method: t.Method})
+			list = append(list, TransferInfo{Shard: uint32(id), ToShard: (*uint32)(t.ToShard), From: uint64(t.From), To: uint64(t.To), Sync: t.Sync,
+				Method: t.Method, Comment: n.cluster.comment(c.Shards[id].UUID, t)})
 		}
 	}
 	return list

@@ -436,3 +436,54 @@ func (s *syncBuffer) String() string {
 	defer s.mu.Unlock()
 	return s.b.String()
 }
+
+// An update that one replica forgot is found by the next audit; the replica is brought back by a copy.
+func TestAuditFindsWhatWasForgotten(t *testing.T) {
+	for _, victim := range []int{0, 2} { // the primary at first, and a follower
+		inCluster(t, 3, func(t *testing.T, w *wire, m []*member) {
+			replicated(t, m[0].n, "c", 1, 3)
+			upsert(t, m[0].n, "c", 0, 10)
+			primary := shardOf(t, m[0].n, "c").Primary
+			if victim == 0 {
+				for i := range m {
+					if m[i].n.peer == primary {
+						m[0], m[i] = m[i], m[0]
+					}
+				}
+			} else if m[2].n.peer == primary {
+				m[1], m[2] = m[2], m[1]
+			}
+			own := m[victim].n.cluster.slot(shardOf(t, m[0].n, "c").UUID)
+			m[victim].n.cluster.hub.Remove(own.uuid)
+			_, err := m[victim].n.cluster.hub.Add(own.uuid, &dropping{own.current().(*engineShard).Shard, 2}, nil)
+			must(t, err)
+			for i := range uint64(5) {
+				upsert(t, m[1].n, "c", 20+i, 21+i)
+			}
+			for begin := time.Now(); stateOf(t, m[1].n, m[victim].n) == topology.Active; time.Sleep(50 * time.Millisecond) {
+				if time.Since(begin) > 65*time.Second {
+					t.Fatal("no audit has found it")
+				}
+			}
+			eventually(t, "it is active again", func() bool { return stateOf(t, m[1].n, m[victim].n) == topology.Active })
+			equalReplicas(t, m[0].n, m[1].n, m[2].n)
+			if _, equal, err := m[1].n.VerifyShard(t.Context(), all, "c", 0, 0); err != nil || !equal {
+				t.Errorf("equal %t, %v", equal, err)
+			}
+			for i := range m {
+				if got := count(t, m[i].n, "c"); got != 15 {
+					t.Errorf("%d points", got)
+				}
+			}
+			found := false
+			for _, one := range m {
+				for _, e := range one.n.cluster.events {
+					found = found || strings.Contains(e.Text, "of 1024 ranges")
+				}
+			}
+			if !found {
+				t.Error("no event names the ranges")
+			}
+		})
+	}
+}

@@ -288,7 +288,7 @@ func (w *chaosWorld) answered(n *chaosNode, op *operation) {
 		return
 	case chaosMark:
 		w.stats.Marks++
-		if op.err == errDiffer {
+		if op.err == ErrDiffer {
 			w.fail("replicas differ at %d", seq)
 		}
 		return

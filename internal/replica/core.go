@@ -89,6 +89,7 @@ type action struct {
 	fetch   *fetchRequest // read the log
 	alarm   string
 	floor   *order.Seq
+	differ  *Difference
 }
 
 type outgoing struct {

@@ -24,6 +24,8 @@ type Options struct {
 	Link     Link
 	Proposer Proposer
 	Log      *slog.Logger // nil: silent
+	// Differs, if not nil, is told by primaries of replicas that were found to differ. It may take its time.
+	Differs func(ctx context.Context, d Difference)
 
 	Silent    time.Duration // how long a follower may owe an answer; 0: 3 s
 	Probation time.Duration // how long an admitted receiver must follow; 0: 1 s
@@ -297,6 +299,15 @@ func (h *Hub) Silence(p topology.PeerID) time.Duration {
 		silent = max(silent, deafAfter.Milliseconds())
 	}
 	return time.Duration(silent) * time.Millisecond
+}
+
+// differs tells of a difference, beside everything else.
+func (h *Hub) differs(d Difference) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.closed && h.opts.Differs != nil {
+		h.run.Go(func() { h.opts.Differs(h.life, d) })
+	}
 }
 
 func (h *Hub) send(to topology.PeerID, m Message) {

@@ -49,8 +49,8 @@ const updatesAtOnce = 200
 // errClosed answers calls of a replica that is being closed or removed.
 var errClosed = sextant.Errorf(sextant.Unavailable, "the replica is closed")
 
-// errDiffer answers a mark at which some replica differs from the others.
-var errDiffer = sextant.Errorf(sextant.Internal, "the replicas differ")
+// ErrDiffer answers a mark at which some replica differs from the others.
+var ErrDiffer = sextant.Errorf(sextant.Internal, "the replicas differ")
 
 // step does one event and what comes of it.
 func (l *Local) step(event func(c *core)) {
@@ -107,6 +107,8 @@ func (l *Local) perform(a *action) {
 		l.run.Go(func() { l.fetch(*a.fetch) })
 	case a.floor != nil:
 		l.store.KeepFrom(*a.floor)
+	case a.differ != nil:
+		l.hub.differs(*a.differ)
 	case a.alarm != "":
 		l.alarms++
 		l.hub.log.Error("a replica is not as it should be", "shard", l.uuid, "what", a.alarm)
@@ -319,6 +321,14 @@ func (l *Local) Mark(ctx context.Context) (order.Seq, error) {
 	l.ask(func(c *core) { c.prove(op) }, op)
 	r, err := l.await(ctx, op)
 	return order.Seq(r.Seq), err
+}
+
+// MarkRanges returns the digest, by ranges, that this replica had at a mark, if it is the newest that was applied here.
+func (l *Local) MarkRanges(mark order.Seq) (ranges []byte, known bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m := l.core.marked
+	return m.ranges, m.seq == mark && mark != 0
 }
 
 // Await returns when everything up to seq is applied here.

@@ -115,6 +115,7 @@ func (c *core) compare() {
 		}
 		c.alarm(fmt.Sprintf("at entry %d the digest of peer %d is %x, here it is %x", p.mark, f.peer, f.mark.digest, c.marked.digest))
 		f.refusal = fmt.Sprintf("its digest at entry %d differs", p.mark)
+		c.do(action{differ: &Difference{Shard: c.view.UUID, Peer: f.peer, Mark: p.mark, Ranges: c.marked.ranges}})
 		switch others := votes[f.mark.digest]; {
 		case c.underProof(f.peer) != nil:
 			t := c.underProof(f.peer)
@@ -142,7 +143,7 @@ func (c *core) compare() {
 		}
 		op.receipt.Seq = uint64(p.mark)
 		if !equal {
-			op.err = errDiffer
+			op.err = ErrDiffer
 		}
 		c.do(action{answer: op})
 	}

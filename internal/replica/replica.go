@@ -73,6 +73,14 @@ type Request struct {
 	Index  uint64 // of the topology that the sender acts on
 }
 
+// Difference is what a mark brought to light: the digest of a peer's replica is not that of the primary's.
+type Difference struct {
+	Shard  string
+	Peer   topology.PeerID
+	Mark   order.Seq
+	Ranges []byte // of the primary, as Store.Digest has them
+}
+
 // NotPrimary refuses an update: nothing was logged. Primary and Term are what the refusing replica believes; 0 if nothing.
 type NotPrimary struct {
 	Term    order.Term

@@ -33,6 +33,7 @@ type clusters interface {
 	DropReplica(ctx context.Context, a auth.Access, name string, shard uint32, peer uint64, timeout time.Duration) error
 	StartTransfer(ctx context.Context, a auth.Access, name string, t node.Transfer, timeout time.Duration) error
 	AbortTransfer(ctx context.Context, a auth.Access, name string, t node.Transfer, timeout time.Duration) error
+	VerifyShard(ctx context.Context, a auth.Access, name string, shard uint32, timeout time.Duration) (seq uint64, equal bool, err error)
 	RestartTransfer(ctx context.Context, a auth.Access, name string, t node.Transfer, timeout time.Duration) error
 	Reshard(a auth.Access, name string, o node.Resharding) error
 	ReplicatePoints(a auth.Access, name string, from, to node.ShardKey) error

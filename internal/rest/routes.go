@@ -36,6 +36,7 @@ func routes() []*route {
 		{method: "POST", pattern: collection + "/cluster", do: (*call).changeCluster},
 		{method: "PUT", pattern: collection + "/shards", do: (*call).createShardKey},
 		{method: "POST", pattern: collection + "/shards/delete", do: (*call).dropShardKey},
+		{method: "POST", pattern: shard + "/verify", do: (*call).verifyShard}, // our own
 
 		{method: "GET", pattern: "/collections", do: (*call).listCollections},
 		{method: "GET", pattern: collection, do: (*call).collectionInfo},

@@ -217,3 +217,23 @@ func (c *call) clusterTelemetry() error {
 	}
 	return c.value(showCluster(t))
 }
+
+// verifyShard has the replicas of a shard compared now; it is our own.
+func (c *call) verifyShard() error {
+	shard, err := c.shard()
+	if err != nil {
+		return err
+	}
+	timeout, err := c.metaTimeout()
+	if err != nil {
+		return err
+	}
+	seq, equal, err := c.h.node.VerifyShard(c.r.Context(), c.access, c.param(0), *shard, timeout)
+	if err != nil {
+		return err
+	}
+	return c.value(struct {
+		Seq   uint64 `json:"seq"`
+		Equal bool   `json:"equal"`
+	}{seq, equal})
+}

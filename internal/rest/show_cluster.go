@@ -73,6 +73,7 @@ type peerDetails struct {
 	Leader   *uint64 `json:"leader"`
 	Ready    bool    `json:"ready"`
 	Failures any     `json:"message_send_failures"`
+	Events   any     `json:"events,omitempty"`
 }
 
 // told is what one peer tells of its replica of a shard.
@@ -158,6 +159,9 @@ func showPeer(uri string, s *node.PeerSight) peerView {
 	view.Responsive = true
 	view.Details = &peerDetails{Version: s.Version, Voter: s.Voter, Term: s.Term, Commit: s.Commit, Pending: s.Pending,
 		Thread: telemetry.ThreadStatus(s.Stopped, s.Err, s.Updated), Ready: s.Ready, Failures: showFailures(s.Failures)}
+	if len(s.Events) > 0 {
+		view.Details.Events = s.Events
+	}
 	if s.Role != "" {
 		view.Details.Role = &s.Role
 	}

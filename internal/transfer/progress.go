@@ -171,11 +171,16 @@ type Sight struct {
 	Done, Total uint64
 	Bytes       uint64 // sent
 	Started     time.Time
+	Failure     string // the last one, after which something else was tried
 }
 
 // Sight returns a copy of the numbers.
 func (p *Progress) Sight() Sight {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return Sight{Stage: p.stage, Done: p.done, Total: p.total, Bytes: p.bytes, Started: p.started}
+	s := Sight{Stage: p.stage, Done: p.done, Total: p.total, Bytes: p.bytes, Started: p.started}
+	if p.err != nil {
+		s.Failure = p.err.Error()
+	}
+	return s
 }
