@@ -1,8 +1,9 @@
 # Habits. Logic belongs in Go; each recipe is a few lines. `make` alone lists them.
 GOLANGCI = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+TIME    ?= 20m
 RACE     = ./internal/wal ./internal/task ./internal/vfs ./engine ./engine/internal/segment ./engine/internal/payload ./engine/internal/sparse ./internal/collection ./internal/node
 
-.PHONY: help build run test race lint gen bench demo clients crash cluster idle slow
+.PHONY: help build run test race lint gen bench demo clients crash cluster idle fire slow
 help: ## list these
 	@grep -E '^[a-z]+: .*##' Makefile | sed -E 's/: .*## /\t/' | expand -t 12
 build: ## the program, into bin/
@@ -33,5 +34,7 @@ cluster: ## lose, stop, cut off and restart peers, 10 rounds, against the goals 
 	go test ./test/cluster -count=1 -v -timeout 60m -rounds 10 -goals
 idle: ## what 1,000 shards cost a cluster in which nothing happens, and how soon it loses a peer
 	go test ./test/cluster -run ManyShards -count=1 -v -shards 1000 -goals
+fire: ## kill, stop, cut, slow and fill peers for TIME while clients write, and judge; the report goes to fire.md
+	go test ./test/fire -count=1 -v -timeout 0 -time $(TIME) -report $(CURDIR)/fire.md
 slow: ## the long tests
 	go test -tags slow -timeout 60m ./...

@@ -99,6 +99,21 @@ func (b *Book) Seen(id uint64, v Value) bool {
 	return v == 0 || r != nil && v > 0 && v <= r.last
 }
 
+// Now says what is wrong with a value that a point is read to have by the client that writes it, with a read that sees all that was
+// acknowledged; "" if nothing is.
+func (b *Book) Now(id uint64, got Value) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r := b.points[id]
+	if r == nil {
+		r = &register{}
+	}
+	if got == r.acked || slices.Contains(r.unknown, got) || slices.Contains(r.older, got) {
+		return ""
+	}
+	return r.line(id, got)
+}
+
 // Verdict is what is wrong, in words, one line for each point.
 type Verdict struct {
 	Lost, Invented, Late []string
@@ -113,7 +128,7 @@ func (b *Book) Judge(found map[uint64]Value) (v Verdict) {
 	defer b.mu.Unlock()
 	for _, id := range slices.Sorted(maps.Keys(b.points)) {
 		r, got := b.points[id], found[id]
-		line := fmt.Sprintf("point %d is %d; acknowledged last %d, unknown since %v, unknown before %v, tried last %d", id, got, r.acked, r.unknown, r.older, r.last)
+		line := r.line(id, got)
 		switch {
 		case got == r.acked || slices.Contains(r.unknown, got):
 		case slices.Contains(r.older, got):
@@ -130,4 +145,8 @@ func (b *Book) Judge(found map[uint64]Value) (v Verdict) {
 		}
 	}
 	return v
+}
+
+func (r *register) line(id uint64, got Value) string {
+	return fmt.Sprintf("point %d is %d; acknowledged last %d, unknown since %v, unknown before %v, tried last %d", id, got, r.acked, r.unknown, r.older, r.last)
 }

@@ -2,10 +2,13 @@ package process
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -14,13 +17,16 @@ import (
 // Cluster is several peers that run as processes. What asks and tells may be called from any goroutine, also while a peer is
 // started again.
 type Cluster struct {
-	Net   Network // nil: peers talk directly, on 127.0.0.1
-	Env   []string
-	Dirs  []string // of peers, if not temporary ones
-	peers []atomic.Pointer[Server]
-	uris  []string
-	p2p   []int
-	http  *http.Client
+	Net     Network // nil: peers talk directly, on 127.0.0.1
+	Env     []string
+	Dirs    []string      // of peers, if not temporary ones
+	Timeout time.Duration // how long a request may take; 0: a minute
+	Logs    string        // a directory for what processes print; empty: none
+	peers   []atomic.Pointer[Server]
+	uris    []string
+	p2p     []int
+	http    *http.Client
+	lives   int
 }
 
 // Patience is how long Until waits; machines that run tests may be busy.
@@ -40,7 +46,7 @@ func Until(t testing.TB, what string, ok func() bool) {
 func (c *Cluster) Form(t testing.TB, n int) *Cluster {
 	t.Helper()
 	c.peers, c.uris, c.p2p = make([]atomic.Pointer[Server], n), make([]string, n), make([]int, n)
-	c.http = &http.Client{Timeout: 60 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+	c.http = &http.Client{Timeout: cmp.Or(c.Timeout, time.Minute), Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 	t.Cleanup(c.http.CloseIdleConnections)
 	for i := range n {
 		c.move(t, i)
@@ -88,6 +94,11 @@ func (c *Cluster) start(t testing.TB, i int, o Options) {
 		o.Args = append(o.Args, "--bootstrap", c.uris[0])
 	}
 	s := Spawn(t, o)
+	if c.Logs != "" {
+		c.lives++
+		file := filepath.Join(c.Logs, fmt.Sprintf("peer%d-%03d-%d.log", i, c.lives, s.PID()))
+		t.Cleanup(func() { _ = os.WriteFile(file, []byte(s.Log()), 0o644) })
+	}
 	if c.Net != nil {
 		c.Net.Started(i, s)
 	}
@@ -125,6 +136,15 @@ func (c *Cluster) Alive(t testing.TB) {
 
 // Call asks a peer. The status is 0 if there was no answer.
 func (c *Cluster) Call(i int, method, path string, body, result any) (status int, err error) {
+	return c.call(i, method, path, nil, body, result)
+}
+
+// Linearizable is Call of a read that sees every write that was acknowledged before.
+func (c *Cluster) Linearizable(i int, method, path string, body, result any) (status int, err error) {
+	return c.call(i, method, path, http.Header{"X-Sextant-Read": {"linearizable"}}, body, result)
+}
+
+func (c *Cluster) call(i int, method, path string, header http.Header, body, result any) (status int, err error) {
 	var b []byte
 	if body != nil {
 		if b, err = json.Marshal(body); err != nil {
@@ -134,6 +154,9 @@ func (c *Cluster) Call(i int, method, path string, body, result any) (status int
 	req, err := http.NewRequest(method, c.Peer(i).URL+path, bytes.NewReader(b))
 	if err != nil {
 		return 0, err
+	}
+	if header != nil {
+		req.Header = header
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {

@@ -21,7 +21,7 @@ type namespaces struct {
 // Namespaces makes a network of n peers, each in a namespace of its own. It skips the test where that is not allowed.
 func Namespaces(t testing.TB, n int) Network {
 	t.Helper()
-	if why := noNamespaces(); why != "" {
+	if why := NoNamespaces(); why != "" {
 		t.Skip("no network namespaces here: " + why)
 	}
 	sweepNamespaces()
@@ -56,8 +56,8 @@ func Namespaces(t testing.TB, n int) Network {
 	return w
 }
 
-// noNamespaces says why there are none.
-func noNamespaces() string {
+// NoNamespaces says why there can be none; "" if there can.
+func NoNamespaces() string {
 	if os.Getuid() != 0 {
 		return "not root"
 	}
