@@ -43,7 +43,7 @@ func (k *keeper) startBuilds() {
 		k.mu.Unlock()
 		return
 	}
-	if hot && k.timer == nil {
+	if hot {
 		k.wakeIn(quiet)
 	}
 	k.mu.Unlock()
@@ -199,11 +199,19 @@ func (k *keeper) finish(b *build, err error) {
 	case err == nil:
 		end.State = "done"
 		k.buildErr = nil
+		for _, n := range b.job.needs {
+			delete(k.fieldErrs, n.Of)
+		}
 	case k.stopped || errors.Is(err, context.Canceled):
 		end.State, end.Text = "cancelled", err.Error()
 	default:
 		end.State, end.Text = "error", err.Error()
 		k.buildErr, k.failedAt = err, time.Now()
+		for _, n := range b.job.needs {
+			if n.Kind == segment.FieldFile {
+				k.fieldErrs[n.Of] = failure{err, k.failedAt}
+			}
+		}
 		k.s.slog.Error("a build failed", "optimizer", b.job.name, "segment", b.uuid, "err", err)
 	}
 	k.past = append(k.past, end)
@@ -215,6 +223,11 @@ func (k *keeper) finish(b *build, err error) {
 }
 
 const pastBuilds = 16
+
+type failure struct {
+	err error
+	at  time.Time
+}
 
 // cancelBuilds ends all builds without waiting; what is still wanted is started anew.
 func (k *keeper) cancelBuilds() {
@@ -379,17 +392,22 @@ func (s *Shard) attach(sealed *segment.Sealed, refs []segment.FileRef) error {
 	return nil
 }
 
-// awaitField waits until all segments have an index of a field that was created, or it is dropped again.
+// awaitField waits until all segments have an index of a field that was created, or it is dropped again, or making one has failed
+// meanwhile: that is tried again, but may fail as long as the disk is full.
 func (k *keeper) awaitField(ctx context.Context, key string) error {
+	begun := time.Now()
 	for {
 		k.mu.Lock()
-		changed := k.changed
+		changed, failed := k.changed, k.fieldErrs[key]
 		k.mu.Unlock()
 		missing := slices.ContainsFunc(k.candidates(), func(c candidate) bool {
 			return slices.ContainsFunc(c.needs, func(n segment.Need) bool { return n.Kind == segment.FieldFile && n.Of == key })
 		})
 		if !missing {
 			return nil
+		}
+		if failed.err != nil && !failed.at.Before(begun) {
+			return sextant.Errorf(sextant.KindOf(failed.err), "the index of field %q could not be made; it is tried again: %w", key, failed.err)
 		}
 		k.wake()
 		select {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sextantdb/sextant"
@@ -256,4 +257,32 @@ func TestAFieldDoesNotWaitForAGraph(t *testing.T) {
 			t.Errorf("%s is left", i.Name)
 		}
 	}
+}
+
+// Of several moments at which the keeper wants to look again the earliest counts.
+func TestTheKeeperWakesAtTheEarliestMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := create(t, &vfs.Mem{}, Options{})
+		defer s.Close()
+		update(t, s, sextant.Upsert{Points: []sextant.Point{{ID: sextant.NumID(1)}}})
+		time.Sleep(2 * quietAfterOpen)
+		k := &s.keeper
+		k.mu.Lock()
+		k.sealNow = true
+		k.wakeIn(time.Hour)
+		k.wakeIn(time.Second)
+		k.wakeIn(time.Minute)
+		k.mu.Unlock()
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if at := k.manifest().At; at != s.writer.place() {
+			t.Fatalf("two seconds later the files contain entries up to %s of %s", at, s.writer.place())
+		}
+		time.Sleep(2 * quietAfterOpen)
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if k.timer != nil || k.awake {
+			t.Error("an idle shard will be woken")
+		}
+	})
 }

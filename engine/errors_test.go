@@ -3,9 +3,11 @@ package engine_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -146,4 +148,40 @@ func (g *saga) recovered(s *engine.Shard, f *glitch) {
 // the shard becomes sound.
 func TestErrorAtEveryCall(t *testing.T) {
 	faults(t, 12, 40, glitches)
+}
+
+// Whoever waits for an index hears when it cannot be made; it is tried again, and made once that is possible.
+func TestAnIndexThatCannotBeMadeIsToldOf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var sound atomic.Bool
+		on := func(op vfs.Op, name string) fate {
+			if op == vfs.OpCreate && strings.Contains(name, "-field-") && !sound.Load() {
+				return fate{err: syscall.ENOSPC}
+			}
+			return fate{}
+		}
+		s, err := engine.Create(shardDir, startSchema(), engine.Options{FS: &trap{&vfs.Mem{}, on}})
+		must(t, err)
+		_, err = s.Update(t.Context(), sextant.Upsert{Points: newWorkload(1, 9).points(startSchema())}, sextant.Applied)
+		must(t, err)
+		_, err = s.Checkpoint(t.Context())
+		must(t, err)
+		create := sextant.CreateField{Key: sextant.MustPath("k"), Spec: sextant.FieldSpec{Type: sextant.KeywordField}}
+		begun := time.Now()
+		if _, err := s.Update(t.Context(), create, sextant.Applied); !errors.Is(err, syscall.ENOSPC) || time.Since(begun) > time.Minute {
+			t.Fatalf("after %v: %v", time.Since(begun), err)
+		}
+		if schema, _ := s.Schema(); len(schema.Fields) != 1 {
+			t.Fatal("the field is not there")
+		}
+		if err := s.AwaitField(t.Context(), "k"); !errors.Is(err, syscall.ENOSPC) {
+			t.Fatal(err)
+		}
+		sound.Store(true)
+		for err = s.AwaitField(t.Context(), "k"); err != nil && time.Since(begun) < time.Minute; err = s.AwaitField(t.Context(), "k") {
+			time.Sleep(time.Second)
+		}
+		must(t, err)
+		must(t, s.Close())
+	})
 }

@@ -9,7 +9,7 @@ import (
 // Recount returns the digest as the rows say it.
 func (s *Shard) Recount(ctx context.Context) ([]byte, error) {
 	return read(s, func(v *segment.View) ([]byte, error) {
-		d, err := segment.Recount(ctx, v)
+		d, err := segment.Recount(ctx, v, nil)
 		return d.Ranges(), err
 	})
 }

@@ -325,7 +325,7 @@ func (i *Intake) recount(ctx context.Context) error {
 	defer state.Close()
 	view := state.Publish()
 	defer view.Release()
-	counted, err := segment.Recount(ctx, view)
+	counted, err := segment.Recount(ctx, view, nil)
 	if err != nil {
 		return err
 	}

@@ -53,7 +53,8 @@ type keeper struct {
 	awake   bool          // the loop runs
 	again   bool          // something happened since it looked
 	stopped bool
-	timer   *time.Timer // wakes it later
+	timer   *time.Timer // wakes it later, at timerAt
+	timerAt time.Time
 	idle    sync.WaitGroup
 
 	sealing  bool
@@ -71,6 +72,8 @@ type keeper struct {
 	builds  []*build                        // running
 	born    map[segment.SegmentID]time.Time // when the planner first saw a segment
 	past    []Build                         // the last that ended, oldest first
+	// fieldErrs tells by field key of builds that failed to make its index.
+	fieldErrs map[string]failure
 }
 
 const (
@@ -85,7 +88,7 @@ const (
 func (k *keeper) start(s *Shard) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.s, k.changed, k.opened = s, make(chan struct{}), time.Now()
+	k.s, k.changed, k.opened, k.fieldErrs = s, make(chan struct{}), time.Now(), map[string]failure{}
 	k.wakeIn(quietAfterOpen)
 	k.wakeLocked()
 }
@@ -124,15 +127,20 @@ func (k *keeper) wakeLocked() {
 	}
 }
 
-// wakeIn lets the loop look again after a while; the caller holds mu.
+// wakeIn lets the loop look again after a while, or earlier if it was to look earlier: then whoever still waits says so again. The
+// caller holds mu.
 func (k *keeper) wakeIn(d time.Duration) {
 	if k.stopped {
 		return
 	}
+	at := time.Now().Add(d)
 	if k.timer != nil {
+		if !at.Before(k.timerAt) {
+			return
+		}
 		k.timer.Stop()
 	}
-	k.timer = time.AfterFunc(d, k.wake)
+	k.timer, k.timerAt = time.AfterFunc(d, k.wake), at
 }
 
 // ended tells everybody who waits that a checkpoint or build has ended.
@@ -155,9 +163,7 @@ func (k *keeper) applied() {
 	if k.sealErr != nil && h.since.bytes >= 4*h.limit {
 		k.overfull.Store(true)
 	}
-	if k.timer == nil {
-		k.wakeIn(quiet)
-	}
+	k.wakeIn(quiet)
 	if due {
 		k.wakeLocked()
 	}
@@ -225,7 +231,11 @@ func (k *keeper) run() {
 			k.mu.Unlock()
 			return
 		}
-		k.again, k.timer = false, nil
+		k.again = false
+		if k.timer != nil {
+			k.timer.Stop()
+			k.timer = nil
+		}
 		k.mu.Unlock()
 		k.sealIfDue()
 		k.trimIfDue()

@@ -187,7 +187,9 @@ func (s *Shard) release() error {
 	s.opts.Budget.noteLog(s, 0)
 	s.views.Set(nil)
 	s.writer.state.Close()
+	s.keeper.edit.Lock() // a scrub may be about to hold it
 	s.keeper.durable.release()
+	s.keeper.edit.Unlock()
 	return errors.Join(s.log.Close(), s.lock.Close())
 }
 

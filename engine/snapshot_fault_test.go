@@ -41,7 +41,7 @@ func recounted(t testing.TB, s *Shard) {
 	t.Helper()
 	v := s.views.Get()
 	defer v.Release()
-	anew, err := segment.Recount(t.Context(), v)
+	anew, err := segment.Recount(t.Context(), v, nil)
 	ok(t, err)
 	s.writer.mu.Lock()
 	kept := s.writer.state.Digest()

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
+	"syscall"
 	"testing"
 	"time"
 
@@ -52,6 +53,51 @@ func TestManySmallShards(t *testing.T) {
 		t.Error("too much")
 	}
 	for _, s := range open {
+		ok(t, s.Close())
+	}
+}
+
+// A thousand shards that nobody uses cost next to nothing, and looking after all of them once a minute costs little.
+func TestIdleShardsCostLittle(t *testing.T) {
+	const shards = 1000
+	dir := t.TempDir()
+	opts := Options{Budget: NewBudget(0, 0), Board: &task.Board{}}
+	r := rand.New(rand.NewPCG(1, 1))
+	var all []*Shard
+	for i := range shards {
+		s, err := Create(fmt.Sprint(dir, "/", i), small, opts)
+		ok(t, err)
+		update(t, s, sextant.Upsert{Points: randomPoints(r, 0, 10)})
+		_, err = s.Checkpoint(t.Context())
+		ok(t, err)
+		all = append(all, s)
+	}
+	cpu := func() time.Duration {
+		var u syscall.Rusage
+		ok(t, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
+		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	time.Sleep(3 * quiet)
+	for phase := range 2 {
+		runtime.GC()
+		used, begun := cpu(), time.Now()
+		if phase == 0 {
+			time.Sleep(10 * time.Second)
+		} else {
+			for _, s := range all {
+				ok(t, s.Scrub(t.Context(), 0.02, task.NewProgress("scrub")))
+			}
+		}
+		used, took := cpu()-used, time.Since(begun)
+		t.Logf("%s: %v of %v", []string{"idle", "scrub"}[phase], used, took)
+		if limit := []time.Duration{took / 50, time.Minute / 50}[phase]; used > limit {
+			t.Errorf("more than %v", limit)
+		}
+	}
+	if n := runtime.NumGoroutine(); n > 50 {
+		t.Errorf("%d goroutines", n)
+	}
+	for _, s := range all {
 		ok(t, s.Close())
 	}
 }

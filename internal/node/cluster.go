@@ -130,6 +130,7 @@ func (n *Node) openCluster(ctx context.Context) error {
 		return err
 	}
 	c.run.Go(c.loop)
+	n.Go("scrub", n.scrub)
 	if err := c.enter(ctx, fresh); err != nil {
 		c.stop()
 		return err

@@ -131,6 +131,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 	}
 	n.engines = newEngines(n)
 	n.reconcile(ctx)
+	n.Go("scrub", n.scrub)
 	n.log.Info("storage is open", "dir", n.dir, "collections", len(*n.hosted.Load()), "took", time.Since(n.started).Round(time.Millisecond))
 	return nil
 }

@@ -193,6 +193,9 @@ func (l *Local) resolve(op *operation) {
 	l.step(func(c *core) { c.resolved(op, body, err) })
 }
 
+// Break tells that the store is not to be trusted any more: the replica gives way, and is no base for a transfer.
+func (l *Local) Break(why error) { l.step(func(c *core) { c.breaks(why) }) }
+
 // fetch reads a part of the log for a follower that lacks it.
 func (l *Local) fetch(f fetchRequest) {
 	records, err := l.read(f)

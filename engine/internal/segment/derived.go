@@ -228,6 +228,15 @@ func (s *Sealed) Detach(schema Schema, tuning Tuning) (dropped []FileRef) {
 	return dropped
 }
 
+// Distrust drops a derived file by its name, and Needs asks for it.
+func (s *Sealed) Distrust(name string) {
+	for _, d := range *s.derived.Load() {
+		if d.ref.Name == name {
+			d.bad.Store(true)
+		}
+	}
+}
+
 // Verify reads all stored blocks and all derived files and compares them with their checksums. Damage of a stored file is
 // the error; damaged derived files are dropped, and Needs asks for them.
 func (s *Sealed) Verify(ctx context.Context) (err error) {

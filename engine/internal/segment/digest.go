@@ -58,13 +58,19 @@ func ReadDigest(b []byte) (d Digest, err error) {
 	return d, nil
 }
 
-// Recount computes the digest of a view from its rows, for scrubs.
-func Recount(ctx context.Context, v *View) (d Digest, err error) {
+// Recount computes the digest of a view from its rows. pause, if not nil, is called again and again with the rows since the last
+// time, and may sleep, or end it with an error.
+func Recount(ctx context.Context, v *View, pause func(rows int) error) (d Digest, err error) {
 	defer border(&err)()
 	for _, p := range v.pieces {
 		for row := range p.len() {
 			if row%scanRows == 0 && ctx.Err() != nil {
 				return d, ctx.Err()
+			}
+			if row%scanRows == 0 && pause != nil {
+				if err := pause(int(min(scanRows, p.len()-row))); err != nil {
+					return d, err
+				}
 			}
 			if !p.tombs.has(row) {
 				d.add(p.rows.id(row), p.version(row))

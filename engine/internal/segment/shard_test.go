@@ -163,7 +163,7 @@ func TestShardEqualsModel(t *testing.T) {
 		s.reopen()
 		v := s.state.Publish()
 		sameContent(t, w, v, m)
-		if d, err := Recount(context.Background(), v); err != nil || d != m.digest() {
+		if d, err := Recount(context.Background(), v, nil); err != nil || d != m.digest() {
 			t.Fatal("recounted digest differs", err)
 		}
 		v.Release()
