@@ -56,39 +56,67 @@ func (s *Set) Read(ctx context.Context, r codec.Read) (codec.Answer, error) {
 			return codec.Answer{}, err
 		}
 		read.MinSeq = seq
-		if shard, _ = s.o.Shard(); shard == nil {
-			return codec.Answer{}, sextant.Errorf(sextant.NotFound, "the shard does not exist any more")
+	}
+	limit := time.NewTimer(movedTime)
+	defer limit.Stop()
+	for {
+		moved := s.o.Moved()
+		a, used, err := s.askWhoMay(ctx, read, o)
+		if err == nil || used == nil || !passing(ctx, err) {
+			return a, err
+		}
+		// This node may not have heard yet where the replicas are now, or which of them may be read.
+		for now := used; now == used; now, _ = s.o.Shard() {
+			select {
+			case <-moved:
+				moved = s.o.Moved()
+			case <-limit.C:
+				return a, err
+			case <-ctx.Done():
+				return a, err
+			}
 		}
 	}
-	shard, readable, err := s.begun(ctx, shard)
+}
+
+// movedTime is for how long a read that nobody answered waits for the topology to move, to be tried again.
+const movedTime = 500 * time.Millisecond
+
+// askWhoMay does a read by the present topology. It returns the shard as it was then, nil if it is gone.
+func (s *Set) askWhoMay(ctx context.Context, read Read, o ReadOptions) (codec.Answer, *topology.Shard, error) {
+	shard, readable, err := s.begun(ctx)
 	if err != nil {
-		return codec.Answer{}, err
+		return codec.Answer{}, nil, err
 	}
 	n := len(shard.Replicas)
 	ask, need, err := plan(o.Consistency, n, len(readable))
 	if err != nil {
-		return codec.Answer{}, err
+		return codec.Answer{}, nil, err
 	}
 	if len(readable) < ask || len(readable) == 0 {
-		return codec.Answer{}, sextant.Errorf(sextant.Internal, "The replica set for shard %s on peer %d does not have enough active replicas", shard.UUID, s.o.Self)
+		return codec.Answer{}, shard, sextant.Errorf(sextant.Internal, "The replica set for shard %s on peer %d does not have enough active replicas", shard.UUID, s.o.Self)
 	}
 	peers := s.sort(readable, o)
+	var a codec.Answer
 	if ask > 1 {
-		return s.several(ctx, shard, peers, read, ask, need, o)
+		a, err = s.several(ctx, shard, peers, read, ask, need, o)
+	} else {
+		a, err = s.one(ctx, shard, peers, read, o)
 	}
-	return s.one(ctx, shard, peers, read, o)
+	return a, shard, err
 }
 
 // begunTime is for how long a read of a new shard waits for its replicas to become active.
 const begunTime = 2 * time.Second
 
 // begun returns the replicas that may be read. A shard whose replicas are being made is not refused: they are active in a moment.
-func (s *Set) begun(ctx context.Context, shard *topology.Shard) (*topology.Shard, []topology.PeerID, error) {
+func (s *Set) begun(ctx context.Context) (*topology.Shard, []topology.PeerID, error) {
 	ctx, cancel := context.WithTimeout(ctx, begunTime)
 	defer cancel()
 	for {
 		moved := s.o.Moved()
-		if shard, _ = s.o.Shard(); shard == nil {
+		shard, _ := s.o.Shard()
+		if shard == nil {
 			return nil, nil, sextant.Errorf(sextant.NotFound, "the shard does not exist any more")
 		}
 		making := slices.ContainsFunc(shard.InSync(), func(p topology.PeerID) bool { return shard.Replicas[p].State == topology.Initializing })

@@ -254,3 +254,35 @@ func TestAFreshShardIsNotRefused(t *testing.T) {
 		}
 	})
 }
+
+// move has the topology show the only replica of the shard on a peer.
+func (w *script) move(p topology.PeerID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	next := *w.shard
+	next.Primary, next.Replicas = p, map[topology.PeerID]topology.Replica{p: {State: topology.Active, InSync: true}}
+	w.shard, w.index = &next, w.index+1
+	close(w.moved)
+	w.moved = make(chan struct{})
+}
+
+// A shard that moved away is read where it is now, as soon as this peer hears of it.
+func TestAReadFollowsAShardThatMoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newScript(topology.Active)
+		w.read = func(ctx context.Context, to topology.PeerID, r Read) (codec.Answer, error) {
+			if to == 2 {
+				return codec.Answer{}, sextant.Errorf(sextant.Precondition, "it is not here")
+			}
+			return saying(ctx, to, r)
+		}
+		time.AfterFunc(movedTime/2, func() { w.move(7) })
+		if a, err, took := doRead(s, ReadOptions{}); err != nil || a.Count != 7 || took != movedTime/2 {
+			t.Error(a, err, took)
+		}
+		w.move(2)
+		if _, err, took := doRead(s, ReadOptions{}); err == nil || took != movedTime {
+			t.Error(err, took)
+		}
+	})
+}
