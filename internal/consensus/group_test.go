@@ -145,6 +145,63 @@ func TestAVoterForgetsAndJoinsAgain(t *testing.T) {
 	})
 }
 
+// TestAnOldDirectoryIsPutBack: a voter has forgotten what it acknowledged after a copy was made of its directory, also with no third
+// one to outvote it.
+func TestAnOldDirectoryIsPutBack(t *testing.T) {
+	for n := uint64(2); n <= 4; n++ {
+		for compact := uint64(0); compact <= 4; compact += 4 {
+			synctest.Test(t, func(t *testing.T) {
+				g := &group{t: t, rand: rand.New(rand.NewPCG(10, n)), members: map[uint64]*peer{}, compact: compact}
+				defer g.close()
+				p := g.first()
+				for id := uint64(2); id <= n; id++ {
+					g.join(p, id)
+				}
+				g.voters(int(n))
+				ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+				defer cancel()
+				want := int(n)
+				propose := func(by *peer, count int) {
+					t.Helper()
+					for range count {
+						want++
+						if _, err := by.m.Propose(ctx, fmt.Append(nil, want)); err != nil {
+							t.Fatal(err)
+						}
+					}
+					g.settle(want)
+				}
+				old := g.members[n]
+				propose(p, 5)
+				for round := range 3 {
+					g.kill(old)
+					chance := rand.New(rand.NewPCG(11, uint64(round)))
+					copied := old.disk.Crash(chance)
+					old.disk = old.disk.Crash(chance)
+					g.open(n)
+					if err := old.m.Start(); err != nil {
+						t.Fatal(err)
+					}
+					time.Sleep(10 * time.Second)
+					propose(old, 7)
+					g.kill(old)
+					old.disk = copied
+					g.open(n)
+					if err := old.m.Start(); err != nil {
+						t.Fatal(err)
+					}
+					propose(p, 1)
+					g.voters(int(n))
+					propose(old, 2)
+					if s := old.m.Status(); s.Err != nil || s.Restarts != 0 {
+						t.Errorf("%d members, round %d: %+v", n, round, s)
+					}
+				}
+			})
+		}
+	}
+}
+
 // TestALostVoterDeposesNobody brings back a member that had called elections for long, alone.
 func TestALostVoterDeposesNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -68,6 +68,8 @@ type Member struct {
 	role      raft.StateType
 	notices   map[uint64]bool // members that say that this one is none
 	removed   bool
+	trusted   uint64            // the leader that has what this member has forgotten
+	fault     error             // of the last message; it ends the loop
 	renewed   map[uint64]uint64 // in this reign: the lives of members that had forgotten everything
 	ticks     int
 	restarts  int
@@ -335,7 +337,11 @@ func (m *Member) loop() error {
 			return nil
 		}
 		for _, do := range items {
-			do()
+			if do(); m.fault != nil {
+				err := m.fault
+				m.fault = nil
+				return err
+			}
 		}
 		for range min(ticks, ticksAtOnce) {
 			m.tick()

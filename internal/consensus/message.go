@@ -70,7 +70,14 @@ func (m *Member) step(from uint64, msg *pb.Message) {
 		m.opts.Transport.Send(from, binary.AppendUvarint([]byte{messageNotice}, m.applied))
 		return
 	}
-	if last, _ := m.store.LastIndex(); last == 0 && m.forgot(from, msg) {
+	last, _ := m.store.LastIndex()
+	if last > 0 && msg.GetType() == pb.MsgHeartbeat && msg.GetCommit() > last {
+		if m.fault = m.lose(last, msg.GetCommit()); m.fault != nil {
+			return
+		}
+		last = 0
+	}
+	if last == 0 && m.forgot(from, msg) {
 		return
 	}
 	if msg.GetType() == pb.MsgProp && m.role == raft.StateLeader {
@@ -93,14 +100,27 @@ func (m *Member) step(from uint64, msg *pb.Message) {
 	}
 }
 
+// lose drops a log that is shorter than what this member has acknowledged: its directory is one of a while ago. What a leader
+// says to be committed is never more than it has heard from the member itself, so a shorter log has lost something.
+func (m *Member) lose(last, commit uint64) error {
+	m.log.Error("the log of consensus is older than what this peer has acknowledged: was an old copy of its storage put back? It is dropped, and taken from the others",
+		"last", last, "acknowledged", commit)
+	if err := m.create(image{ID: m.opts.ID}); err != nil {
+		return err
+	}
+	return m.boot()
+}
+
 // forgot looks at a message to a member that knows nothing. If it had been one before (reinit), the leader counts on entries
-// that are gone, and must be told. Its voice in an election could bring back a state from before what it had acknowledged.
+// that are gone, and must be told. Its voice in an election could bring back a state from before what it had acknowledged, unless
+// it is for that leader, who has all that.
 func (m *Member) forgot(from uint64, msg *pb.Message) bool {
 	switch msg.GetType() {
 	case pb.MsgVote, pb.MsgPreVote:
-		return true
+		return from != m.trusted
 	case pb.MsgHeartbeat:
 		if msg.GetCommit() > 0 {
+			m.trusted = from
 			b := binary.AppendUvarint([]byte{messageEmpty}, msg.GetTerm())
 			m.opts.Transport.Send(from, binary.AppendUvarint(b, m.opts.Life))
 			return true
@@ -110,7 +130,8 @@ func (m *Member) forgot(from uint64, msg *pb.Message) bool {
 	return false
 }
 
-// renew makes a member that has forgotten everything a new one: it goes and comes, once in a reign and life.
+// renew makes a member that has forgotten everything a new one: it goes and comes, once in a reign and life. Where nothing can be
+// agreed without it, this member is elected anew instead, and then counts on nothing.
 func (m *Member) renew(id uint64, body []byte) {
 	term, n := binary.Uvarint(body)
 	life, k := binary.Uvarint(body[max(0, n):])
@@ -118,6 +139,12 @@ func (m *Member) renew(id uint64, body []byte) {
 		return
 	}
 	m.renewed[id] = life
+	if v := m.store.conf.GetVoters(); len(v) == 2 && slices.Contains(v, id) {
+		if m.fault = m.boot(); m.fault == nil {
+			m.fault = m.node.Campaign()
+		}
+		return
+	}
 	m.conf.put(changeOf(pb.ConfChangeRemoveNode, id, nil))
 	m.conf.put(changeOf(pb.ConfChangeAddLearnerNode, id, nil))
 	m.conf.tick(m)
