@@ -28,6 +28,7 @@ type core struct {
 	commit  order.Seq
 	applied order.Seq
 	used    order.Term // the last one used as primary, durable
+	before  order.Term // the last one that was given before this life: what a disk that was put back says of used may be old
 	using   order.Term // on its way to the disk; 0: none
 	jobs    []job
 	jobID   uint64
@@ -168,6 +169,9 @@ func (c *core) me() *topology.Replica {
 func (c *core) show(v *topology.Shard, index uint64) {
 	was := c.me()
 	c.view, c.index = v, index
+	if !c.caught && c.last.Seq > 0 {
+		c.before = max(c.before, v.Term)
+	}
 	if me := c.me(); me != nil && me.State.Readable() && was != nil && !was.State.Readable() && !c.wrong.has(keepFresh) {
 		c.fresh, c.follow.freshAt = false, nil // it may lack what was answered while nobody read it, and waited for it
 	}
@@ -207,13 +211,14 @@ func (c *core) refresh() {
 	}
 }
 
-// rise takes the office that the topology offers: at once if its term was never used here, else by claiming a new one.
+// rise takes the office that the topology offers: at once if its term was given in this life and never used here, else by claiming
+// a new one.
 func (c *core) rise() {
 	v := c.view
 	if v == nil || v.Primary != c.self || c.lead != nil || c.using != 0 || c.broken != nil || v.Term < max(c.heard, c.history.Last()) {
 		return // the last: this topology is an old one, there is a later primary
 	}
-	if v.Term > c.used || c.wrong.has(reuseTerm) {
+	if v.Term > max(c.used, c.before) || c.wrong.has(reuseTerm) {
 		c.using = v.Term
 		c.job(job{term: v.Term})
 		return

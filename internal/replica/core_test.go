@@ -166,6 +166,7 @@ func TestReceiverIsReadWhenItHasAppliedAll(t *testing.T) {
 		v.Term, v.Primary = term, primary
 		c.show(&v, c.index+1)
 	}
+	c.caught = true
 	see(topology.Recovery, false, 2, 2)
 	c.fresh = true // in an earlier time of this life
 	see(topology.Partial, true, 2, 2)
@@ -184,5 +185,35 @@ func TestReceiverIsReadWhenItHasAppliedAll(t *testing.T) {
 	c.reached(3, nil, nil)
 	if !c.fresh {
 		t.Error("it is not read, and has applied all")
+	}
+}
+
+// A directory of a while ago that was put back does not know that its process has used a term: one that was given before this life
+// is not used, but a new one claimed. A shard without entries has nothing to confuse.
+func TestTermOfBeforeThisLifeIsNotUsed(t *testing.T) {
+	c := coreOf(2, wal.Record{Seq: 1, Term: 1, Kind: wal.Noop})
+	claimed := func() bool {
+		for _, a := range c.out {
+			if a.propose != nil && a.propose.claim != nil && a.propose.claim.Term == c.view.Term {
+				return true
+			}
+		}
+		return false
+	}
+	if c.lead != nil || len(c.jobs) > 0 || !claimed() {
+		t.Errorf("it reigns in a term of before: %+v, %+v, %+v", c.lead, c.jobs, c.out)
+	}
+	c.caughtUp()
+	v := *c.view
+	v.Term = 3
+	c.show(&v, 2)
+	c.storeAll()
+	if c.lead == nil || c.lead.term != 3 {
+		t.Errorf("it does not reign in its own term: %+v", c.lead)
+	}
+	c = coreOf(2)
+	c.storeAll()
+	if c.lead == nil {
+		t.Error("a new shard waits for nothing")
 	}
 }
