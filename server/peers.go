@@ -2,9 +2,9 @@ package server
 
 import (
 	"crypto/tls"
+	"fmt"
 	"log/slog"
 	"net"
-	"strconv"
 	"time"
 
 	"github.com/sextantdb/sextant/internal/network"
@@ -28,9 +28,9 @@ func connect(cfg Config, log *slog.Logger, self network.Identity, h network.Hand
 	}
 	n := peer.New(peer.Options{Self: self, TLS: secure, Log: log, ConnectTimeout: time.Duration(cfg.Cluster.ConnectionTimeoutMs) * time.Millisecond})
 	open := func() error {
-		l, err := net.Listen("tcp", net.JoinHostPort(cfg.Service.Host, strconv.Itoa(int(cfg.Cluster.P2P.Port))))
+		l, err := net.Listen("tcp", address(cfg, cfg.Cluster.P2P.Port))
 		if err != nil {
-			return err
+			return fmt.Errorf("cluster.p2p.port: %w", err)
 		}
 		n.Serve(l, h)
 		return nil

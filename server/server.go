@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -93,6 +94,9 @@ func Start(ctx context.Context, cfg Config, parts Parts) (*Server, error) {
 		parts.Commit = buildCommit()
 	}
 	limitMemory(log)
+	if err := portsFree(cfg); err != nil {
+		return nil, err
+	}
 	n, err := node.Open(ctx, node.Options{Settings: cfg, Log: log, Version: APIVersion, Commit: parts.Commit, Cluster: node.ClusterOptions{
 		URI: parts.URI, Bootstrap: parts.Bootstrap, Reinit: parts.Reinit,
 		Connect: func(self network.Identity, h network.Handler) (network.Network, func() error, error) {
@@ -132,12 +136,12 @@ func (s *Server) open(ctx context.Context, cfg Config, parts Parts) error {
 	}
 	addr, err := s.listen(requests, cfg, cfg.Service.HTTPPort, handler, secure)
 	if err != nil {
-		return err
+		return fmt.Errorf("service.http_port: %w", err)
 	}
 	s.addr = addr
 	if port := cfg.Service.MetricsPort; port != nil {
 		if _, err := s.listen(requests, cfg, *port, handler.Metrics(), nil); err != nil {
-			return err
+			return fmt.Errorf("service.metrics_port: %w", err)
 		}
 	}
 	for _, text := range unserved(cfg) {
@@ -168,9 +172,31 @@ func unserved(cfg Config) (list []string) {
 	return list
 }
 
+// portsFree refuses a start whose ports for clients are in use, before it becomes a member of a cluster. They open later: a client
+// that connects shall not wait for a start that may take long.
+func portsFree(cfg Config) error {
+	ports := map[string]*uint16{"service.http_port": &cfg.Service.HTTPPort, "service.metrics_port": cfg.Service.MetricsPort}
+	for _, setting := range slices.Sorted(maps.Keys(ports)) {
+		if port := ports[setting]; port != nil && *port != 0 {
+			l, err := net.Listen("tcp", address(cfg, *port))
+			if err == nil {
+				err = l.Close()
+			}
+			if err != nil {
+				return fmt.Errorf("%s: %w", setting, err)
+			}
+		}
+	}
+	return nil
+}
+
+func address(cfg Config, port uint16) string {
+	return net.JoinHostPort(cfg.Service.Host, strconv.Itoa(int(port)))
+}
+
 // listen opens one port and serves it until Close.
 func (s *Server) listen(requests context.Context, cfg Config, port uint16, h http.Handler, secure *tls.Config) (net.Addr, error) {
-	l, err := net.Listen("tcp", net.JoinHostPort(cfg.Service.Host, strconv.Itoa(int(port))))
+	l, err := net.Listen("tcp", address(cfg, port))
 	if err != nil {
 		return nil, err
 	}

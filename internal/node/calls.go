@@ -105,6 +105,9 @@ func (c *cluster) serveEntry(ctx context.Context, method string, body []byte) ([
 	if e.ID == c.n.peer {
 		return nil, sextant.Errorf(sextant.BadRequest, "the peer id %d is that of the asked peer: two processes must not have the same", e.ID)
 	}
+	if uri := c.addresses()[e.ID]; uri != "" && uri != topology.NormalURI(e.URI) && c.answers(ctx, e.ID) {
+		return nil, sextant.Errorf(sextant.BadRequest, "peer %d answers at %s: two processes must not have the same id; does one of them run on a copy of the other's storage?", e.ID, uri)
+	}
 	if method == callAnnounce {
 		if e.Cluster != state.Cluster {
 			return nil, sextant.Errorf(sextant.BadRequest, "peer %d is of cluster %s, this is cluster %s", e.ID, e.Cluster, state.Cluster)
@@ -119,9 +122,6 @@ func (c *cluster) serveEntry(ctx context.Context, method string, body []byte) ([
 			return nil, err
 		}
 	} else {
-		if known, ok := state.Peers[e.ID]; ok && known.URI != topology.NormalURI(e.URI) && c.hub.Alive(e.ID) {
-			return nil, sextant.Errorf(sextant.BadRequest, "peer %d is in the cluster already, at %s, and alive: two processes must not have the same id", e.ID, known.URI)
-		}
 		if err := c.displace(ctx, state, e); err != nil {
 			return nil, err
 		}
@@ -135,6 +135,14 @@ func (c *cluster) serveEntry(ctx context.Context, method string, body []byte) ([
 		out.Peers[id] = p.URI
 	}
 	return json.Marshal(out)
+}
+
+// answers reports whether a peer answers right now where it was last.
+func (c *cluster) answers(ctx context.Context, p topology.PeerID) bool {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	_, err := c.net.Call(ctx, p, callCommit, nil)
+	return err == nil
 }
 
 // displace removes another peer at the address of one that comes, if it holds nothing.

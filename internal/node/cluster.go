@@ -251,7 +251,7 @@ func (c *cluster) join(ctx context.Context, uri string) error {
 		select {
 		case <-time.After(200 * time.Millisecond):
 		case <-ctx.Done():
-			return fmt.Errorf("join the cluster at %s: no success within %v: %w", c.o.Bootstrap, limit, err)
+			return fmt.Errorf("join the cluster at %s, which must be the address of a peer's cluster.p2p.port: no success within %v: %w", c.o.Bootstrap, limit, err)
 		}
 	}
 }
@@ -277,7 +277,7 @@ func (c *cluster) announce(ctx context.Context, uri string, state *topology.Stat
 	if err != nil {
 		return err
 	}
-	var failed error
+	var failed []error // of the last round
 	for round := range 4 {
 		var at []string
 		addresses := c.addresses()
@@ -289,6 +289,7 @@ func (c *cluster) announce(ctx context.Context, uri string, state *topology.Stat
 		if boot := topology.NormalURI(c.o.Bootstrap); c.o.Bootstrap != "" && boot != uri && !slices.Contains(at, boot) {
 			at = append(at, boot) // nobody may be where it was
 		}
+		failed = failed[:0]
 		for _, to := range at {
 			try, cancel := context.WithTimeout(ctx, 10*time.Second)
 			b, err := c.net.CallAt(try, to, callAnnounce, ask)
@@ -299,7 +300,7 @@ func (c *cluster) announce(ctx context.Context, uri string, state *topology.Stat
 			if err == nil {
 				return nil
 			}
-			failed = fmt.Errorf("peer at %s: %w", to, err)
+			failed = append(failed, fmt.Errorf("peer at %s: %w", to, err))
 		}
 		if round < 3 {
 			select {
@@ -309,7 +310,7 @@ func (c *cluster) announce(ctx context.Context, uri string, state *topology.Stat
 			}
 		}
 	}
-	return sextant.Errorf(sextant.Internal, "Failed to recover from any known peers: %w", failed)
+	return sextant.Errorf(sextant.Internal, "Failed to recover from any known peers: %w", errors.Join(failed...))
 }
 
 // until waits for something to become true of the topology.

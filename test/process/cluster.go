@@ -108,6 +108,12 @@ func (c *Cluster) start(t testing.TB, i int, o Options) {
 // N is the number of peers.
 func (c *Cluster) N() int { return len(c.peers) }
 
+// URI is where other peers reach one.
+func (c *Cluster) URI(i int) string { return c.uris[i] }
+
+// Adopt makes a process that was started otherwise a peer.
+func (c *Cluster) Adopt(i int, s *Server) { c.peers[i].Store(s) }
+
 // Peer is the present process of a peer.
 func (c *Cluster) Peer(i int) *Server { return c.peers[i].Load() }
 

@@ -220,6 +220,17 @@ func (s *Server) Crashed() bool {
 	}
 }
 
+// Wait waits for the end of a process that is to end by itself, and returns its exit code.
+func (s *Server) Wait(patience time.Duration) (code int, ended bool) {
+	select {
+	case <-s.done:
+		s.ended.Store(true)
+		return s.cmd.ProcessState.ExitCode(), true
+	case <-time.After(patience):
+		return 0, false
+	}
+}
+
 // PID is the process id.
 func (s *Server) PID() int { return s.cmd.Process.Pid }
 
