@@ -49,8 +49,11 @@ func (c *cluster) recover(state *topology.State) {
 			}
 			busy.add(from, c.n.peer)
 			c.tried[shard.UUID] = c.tried[shard.UUID].next()
-			version := shard.Version
-			starts = append(starts, topology.TransferStart{Shard: shard.UUID, From: from, To: c.n.peer, Method: c.method(topology.WALDelta), Sync: true, Version: &version})
+			version, method := shard.Version, c.method(topology.WALDelta)
+			if own.Differs && method == topology.WALDelta {
+				method = c.fallback()
+			}
+			starts = append(starts, topology.TransferStart{Shard: shard.UUID, From: from, To: c.n.peer, Method: method, Sync: true, Version: &version})
 		}
 	}
 	if len(starts) == 0 || c.busyWith("recover") {
