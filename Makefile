@@ -3,9 +3,9 @@ GOLANGCI = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 TIME    ?= 20m
 RACE     = ./internal/wal ./internal/task ./internal/vfs ./engine ./engine/internal/segment ./engine/internal/payload ./engine/internal/sparse ./internal/collection ./internal/node
 
-.PHONY: help build run test race lint gen bench demo clients crash cluster idle fire slow
+.PHONY: help build run test race lint gen bench demo clients crash cluster bench-cluster bench-idle fire slow
 help: ## list these
-	@grep -E '^[a-z]+: .*##' Makefile | sed -E 's/: .*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+: .*##' Makefile | sed -E 's/: .*## /\t/' | expand -t 16
 build: ## the program, into bin/
 	CGO_ENABLED=0 go build -trimpath -o bin/sextant ./cmd/sextant
 run: ## a server on 127.0.0.1:6333 with its data in ./storage
@@ -22,6 +22,8 @@ gen: ## regenerate the assembly of package vec
 	go generate ./engine/internal/vec
 bench: ## the table of docs/bench.md: this engine and hnswlib in one run
 	go run ./bench
+bench-cluster: ## the tables of a cluster in docs/bench.md: 1 and 3 replicas beside a lone node, and consensus
+	go run ./bench/cluster -write docs/bench.md
 demo: ## nearest words, with and without a filter
 	go run ./bench/demo
 clients: ## install the official clients that test/clients runs
@@ -32,7 +34,7 @@ crash: ## kill a loaded server 300 times and look for lost writes
 	go test ./test/crash -count=1 -v -timeout 60m -rounds 300
 cluster: ## lose, stop, cut off and restart peers, 10 rounds, against the goals for stalls; for a quiet machine
 	go test ./test/cluster -count=1 -v -timeout 60m -rounds 10 -goals
-idle: ## what 1,000 shards cost a cluster in which nothing happens, and how soon it loses a peer
+bench-idle: ## what 1,000 shards cost a cluster in which nothing happens, and how soon it loses a peer
 	go test ./test/cluster -run ManyShards -count=1 -v -shards 1000 -goals
 fire: ## kill, stop, cut, slow and fill peers for TIME while clients write, and judge; the report goes to fire.md
 	go test ./test/fire -count=1 -v -timeout 0 -time $(TIME) -report $(CURDIR)/fire.md

@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"runtime"
 	"time"
 
 	"github.com/sextantdb/sextant"
+	"github.com/sextantdb/sextant/bench/table"
 )
 
 func buildTable(s *ours, other *peer) error {
@@ -14,25 +16,25 @@ func buildTable(s *ours, other *peer) error {
 	if err != nil {
 		return err
 	}
-	var t table
+	var t table.Table
 	n := float64(s.len())
-	t.add("", "sextant", "hnswlib", "ratio")
+	t.Add("", "sextant", "hnswlib", "ratio")
 	if other == nil {
-		t.add("all vectors indexed, s", s.indexed.Seconds(), "", "")
+		t.Add("all vectors indexed, s", s.indexed.Seconds(), "", "")
 	} else {
-		t.add(fmt.Sprintf("index built with %d threads, s", runtime.NumCPU()), s.indexed.Seconds(), other.seconds, fmt.Sprintf("×%.2f", other.seconds/s.indexed.Seconds()))
+		t.Add(fmt.Sprintf("index built with %d threads, s", runtime.NumCPU()), s.indexed.Seconds(), other.seconds, fmt.Sprintf("×%.2f", other.seconds/s.indexed.Seconds()))
 	}
-	t.add("  thereof after the last upsert, s", s.indexPart.Seconds(), "", "")
-	t.add("upserts while indexing, points/s", n/s.upserts.Seconds(), "", "")
+	t.Add("  thereof after the last upsert, s", s.indexPart.Seconds(), "", "")
+	t.Add("upserts while indexing, points/s", n/s.upserts.Seconds(), "", "")
 	peerBytes := any("")
 	if other != nil {
 		peerBytes = float64(other.bytes) / n
 	}
-	t.add("bytes per vector on disk, log included", float64(s.diskBytes)/n, "", "")
+	t.Add("bytes per vector on disk, log included", float64(s.diskBytes)/n, "", "")
 	hot := memory.Vectors[""]
-	t.add("bytes per vector in memory: vector, graph, codes", float64(hot.Storage.Disk+hot.Index.Disk+hot.Quantized.Disk)/n, peerBytes, "")
-	t.add("  thereof touched by a walk on codes: graph and codes", float64(hot.Index.Disk+hot.Quantized.Disk)/n, "", "")
-	t.print()
+	t.Add("bytes per vector in memory: vector, graph, codes", float64(hot.Storage.Disk+hot.Index.Disk+hot.Quantized.Disk)/n, peerBytes, "")
+	t.Add("  thereof touched by a walk on codes: graph and codes", float64(hot.Index.Disk+hot.Quantized.Disk)/n, "", "")
+	t.Print(os.Stdout)
 	return nil
 }
 
@@ -58,12 +60,12 @@ func speedTable(ctx context.Context, o options, s *ours, other *peer) error {
 	if other != nil {
 		contestants = append(contestants, &contestant{name: "hnswlib", run: other.run})
 	}
-	var perBeam table
+	var perBeam table.Table
 	head := []any{"ef"}
 	for _, c := range contestants {
 		head = append(head, c.name+" q/s", "recall")
 	}
-	perBeam.add(head...)
+	perBeam.Add(head...)
 	for _, ef := range beams {
 		speeds := make([][]float64, len(contestants))
 		recalls := make([]float64, len(contestants))
@@ -78,14 +80,14 @@ func speedTable(ctx context.Context, o options, s *ours, other *peer) error {
 		}
 		row := []any{ef}
 		for i, c := range contestants {
-			c.curve = append(c.curve, measured{median(speeds[i]), recalls[i]})
-			row = append(row, median(speeds[i]), fmt.Sprintf("%.4f", recalls[i]))
+			c.curve = append(c.curve, measured{table.Median(speeds[i]), recalls[i]})
+			row = append(row, table.Median(speeds[i]), fmt.Sprintf("%.4f", recalls[i]))
 		}
-		perBeam.add(row...)
+		perBeam.Add(row...)
 	}
-	perBeam.print()
+	perBeam.Print(os.Stdout)
 
-	var t table
+	var t table.Table
 	head = []any{"queries/s at recall@10"}
 	for _, c := range contestants {
 		head = append(head, c.name)
@@ -93,7 +95,7 @@ func speedTable(ctx context.Context, o options, s *ours, other *peer) error {
 	if other != nil {
 		head = append(head, "float32 : hnswlib", "codes : hnswlib")
 	}
-	t.add(head...)
+	t.Add(head...)
 	for _, wantedRecall := range []float64{0.90, 0.95, 0.98, 0.99} {
 		row := []any{fmt.Sprintf("%.2f", wantedRecall)}
 		speeds := make([]float64, len(contestants))
@@ -115,28 +117,28 @@ func speedTable(ctx context.Context, o options, s *ours, other *peer) error {
 				row = append(row, ratio)
 			}
 		}
-		t.add(row...)
+		t.Add(row...)
 	}
-	t.print()
+	t.Print(os.Stdout)
 	return latencyTable(ctx, s)
 }
 
 func latencyTable(ctx context.Context, s *ours) error {
-	var t table
-	t.add("one query at a time, default parameters", "p50", "p99", "recall@10")
+	var t table.Table
+	t.Add("one query at a time, default parameters", "p50", "p99", "recall@10")
 	m, latencies, err := s.run(ctx, 1, 0, false, nil, s.truth)
 	if err != nil {
 		return err
 	}
-	t.add("ef = ef_construct", quantile(latencies, 0.5), quantile(latencies, 0.99), fmt.Sprintf("%.4f", m.recall))
-	t.print()
+	t.Add("ef = ef_construct", table.Quantile(latencies, 0.5), table.Quantile(latencies, 0.99), fmt.Sprintf("%.4f", m.recall))
+	t.Print(os.Stdout)
 	return nil
 }
 
 // filterTable searches with default parameters under filters that admit a share of the points, chosen at random or by region.
 func filterTable(ctx context.Context, o options, s *ours) error {
-	var t table
-	t.add("filter", "matches", "recall@10", "queries/s", "p50", "p99")
+	var t table.Table
+	t.Add("filter", "matches", "recall@10", "queries/s", "p50", "p99")
 	n := min(400, len(s.queries))
 	for _, field := range []string{"random", "near"} {
 		for _, share := range []float64{500, 100, 10, 1} {
@@ -164,9 +166,9 @@ func filterTable(ctx context.Context, o options, s *ours) error {
 				speeds = append(speeds, m.perSecond)
 			}
 			kind := map[string]string{"random": "random", "near": "correlated"}[field]
-			t.add(fmt.Sprintf("%s %.3g %%", kind, share/10), count, fmt.Sprintf("%.4f", m.recall), median(speeds), quantile(latencies, 0.5), quantile(latencies, 0.99))
+			t.Add(fmt.Sprintf("%s %.3g %%", kind, share/10), count, fmt.Sprintf("%.4f", m.recall), table.Median(speeds), table.Quantile(latencies, 0.5), table.Quantile(latencies, 0.99))
 		}
 	}
-	t.print()
+	t.Print(os.Stdout)
 	return nil
 }

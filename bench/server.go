@@ -21,6 +21,7 @@ import (
 
 	"github.com/sextantdb/sextant"
 	"github.com/sextantdb/sextant/bench/dataset"
+	"github.com/sextantdb/sextant/bench/table"
 )
 
 // server is a real server process on a directory of its own.
@@ -170,8 +171,8 @@ func serverTable(ctx context.Context, o options) error {
 		return err
 	}
 	defer func() { _ = s.cmd.Process.Kill() }()
-	var t table
-	t.add("upserts over REST", "points/s")
+	var t table.Table
+	t.Add("upserts over REST", "points/s")
 	create := fmt.Appendf(nil, `{"vectors":{"size":%d,"distance":"Cosine"}}`, w.dim)
 	for _, run := range []struct {
 		name                   string
@@ -192,7 +193,7 @@ func serverTable(ctx context.Context, o options) error {
 		if err != nil {
 			return err
 		}
-		t.add(run.name, speed)
+		t.Add(run.name, speed)
 		if err := s.call("DELETE", "/collections/small", nil, nil); err != nil {
 			return err
 		}
@@ -204,8 +205,8 @@ func serverTable(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	t.add("everything: 1,000 points a request, 2 clients, wait=false", speed)
-	t.print()
+	t.Add("everything: 1,000 points a request, 2 clients, wait=false", speed)
+	t.Print(os.Stdout)
 	return s.startTable(ctx, w)
 }
 
@@ -213,8 +214,8 @@ func (s *server) startTable(ctx context.Context, w *workload) error {
 	if err := s.untilIndexed(w.len()); err != nil {
 		return err
 	}
-	var t table
-	t.add("start with everything indexed", "time")
+	var t table.Table
+	t.Add("start with everything indexed", "time")
 	for _, end := range []struct {
 		name   string
 		signal syscall.Signal
@@ -229,15 +230,15 @@ func (s *server) startTable(ctx context.Context, w *workload) error {
 			return err
 		}
 		if end.signal == syscall.SIGTERM {
-			t.add("stop by SIGTERM", took)
+			t.Add("stop by SIGTERM", took)
 		}
 		ready, err := s.start()
 		if err != nil {
 			return err
 		}
-		t.add("ready "+end.name, ready)
+		t.Add("ready "+end.name, ready)
 	}
-	t.print()
+	t.Print(os.Stdout)
 	rss, err := s.memory()
 	if err != nil {
 		return err
