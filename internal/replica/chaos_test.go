@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"reflect"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -13,7 +14,7 @@ import (
 
 var (
 	chaosSeed  = flag.Uint64("chaos.seed", 0, "the history to begin with; alone, and with its trace, if it fails")
-	chaosTime  = flag.Duration("chaos.time", 3*time.Second, "how long to try histories")
+	chaosTime  = flag.Duration("chaos.time", 0, "how long to try histories; 0: a thousand")
 	chaosSteps = flag.Int("chaos.steps", 2000, "of a history, before faults stop")
 	chaosTrace = flag.Int("chaos.trace", 60, "how many events of a history that fails are shown")
 )
@@ -22,8 +23,8 @@ var (
 func TestChaos(t *testing.T) {
 	var sum chaosStats
 	begin := time.Now()
-	seed := *chaosSeed
-	for ; time.Since(begin) < *chaosTime; seed++ {
+	defer debug.SetGCPercent(debug.SetGCPercent(400))
+	for seed := *chaosSeed; sum.Histories < 1000 || time.Since(begin) < *chaosTime; seed++ {
 		if bad := playChaos(seed, 0, noFlaw, &sum); bad != "" {
 			t.Fatalf("seed %d: %s", seed, chaosReport(seed, 0, noFlaw))
 		}
@@ -56,8 +57,12 @@ func chaosReport(seed uint64, wrong wrong, flaw flaw) string {
 	if last := len(w.events) - 1; last >= 0 && strings.HasPrefix(w.events[last][9:], "VIOLATED") {
 		w.events = w.events[:last]
 	}
-	return fmt.Sprintf("%s\n%s\nrepeat: go test ./internal/replica -run 'TestChaos$' -count=1 -args -chaos.seed %d -chaos.steps %d -chaos.trace 400",
-		w.bad, strings.Join(w.events[from:], "\n"), seed, *chaosSteps)
+	test := "TestChaos$"
+	if wrong != 0 || flaw != noFlaw {
+		test = "TestChaosFindsMutants' -chaos.only '" + *chaosOnly
+	}
+	return fmt.Sprintf("%s\n%s\nrepeat: go test ./internal/replica -count=1 -run '%s' -chaos.seed %d -chaos.steps %d -chaos.trace 400",
+		w.bad, strings.Join(w.events[from:], "\n"), test, seed, *chaosSteps)
 }
 
 func newChaosWorldTraced(seed uint64, wrong wrong, flaw flaw) *chaosWorld {
@@ -97,110 +102,175 @@ func (w *chaosWorld) play(steps int) {
 	w.heal()
 }
 
+// What may happen, and how often by default. Each history has its own taste: much of this, little of that.
+const (
+	chaosDeliver = iota
+	chaosStore
+	chaosApply
+	chaosReached
+	chaosWork
+	chaosTick
+	chaosLanes
+	chaosView
+	chaosDecide
+	chaosWrite
+	chaosRetry
+	chaosPropose
+	chaosRead
+	chaosProve
+	chaosWithdraw
+	chaosSend
+	chaosServe
+	chaosTrouble
+	chaosEvents
+)
+
+var chaosOften = [chaosEvents]int{chaosDeliver: 290, chaosStore: 110, chaosApply: 90, chaosReached: 80, chaosWork: 50, chaosTick: 60, chaosLanes: 50,
+	chaosView: 60, chaosDecide: 40, chaosWrite: 35, chaosRetry: 10, chaosPropose: 15, chaosRead: 8, chaosProve: 2, chaosWithdraw: 2, chaosSend: 48,
+	chaosServe: 50, chaosTrouble: 60}
+
+// taste chooses how often things happen in this history, and which node is slow at what.
+func (w *chaosWorld) taste() {
+	for i, often := range chaosOften {
+		switch w.chance.IntN(6) {
+		case 0:
+			often = often*3 + 1
+		case 1:
+			often = often/4 + 1
+		}
+		w.total += often
+		w.often[i] = w.total
+	}
+	for _, n := range w.nodes {
+		for range w.chance.IntN(3) {
+			n.slow |= 1 << []int{chaosStore, chaosApply, chaosReached, chaosWork, chaosTick, chaosLanes, chaosView, chaosSend}[w.chance.IntN(8)]
+		}
+	}
+}
+
 // happen is one event.
 func (w *chaosWorld) happen() {
-	r := w.chance.IntN
-	n := w.nodes[r(len(w.nodes))]
-	w.now += int64(r(12))
-	k := &w.kind
-	if x := r(10_000); x < 600 { // what goes wrong
-		switch {
-		case r(10_000) < 25*k.crashes: // so many of all steps
-			if n.up && r(3) == 0 || len(w.up()) == len(w.nodes) {
-				w.crash(n)
-			}
-			if r(60) < k.allCrash {
-				for _, o := range w.nodes {
-					w.crash(o)
-				}
-			}
-		case r(1000) < k.breaks:
-			w.breakLane(n, r(len(w.nodes)))
-		case r(1000) < k.leaps:
-			w.now += int64(r(1500))
-		case r(1000) < k.suspicions:
-			w.suspect(n)
-		case r(1000) < k.transfers:
-			w.meddle(n)
-		case r(200) == 0:
-			w.blocked[n.i][r(len(w.nodes))] = true
-		case r(40) == 0:
-			w.blocked = [chaosNodes][chaosNodes]bool{}
-		case r(100) == 0 && k.frozen:
-			n.frozen = !n.frozen
-		case r(10) == 0 && n.disk != nil && n.core != nil:
-			w.trim(n, r(2) == 0)
-		case r(60) == 0 && n.core != nil && n.core.broken == nil && k.failures > 0:
-			w.step(n, func(c *core) { c.reached(c.applied, nil, errFull) })
-		case !n.up && r(4) == 0:
-			back := 0
-			if r(3) == 0 {
-				back = r(k.back)
-			}
-			w.start(n, back)
-		case r(4) == 0 && n.up:
-			w.manage(n)
-		}
-		return
+	n := w.nodes[w.chance.IntN(len(w.nodes))]
+	w.now += int64(w.chance.IntN(12))
+	x, event := w.chance.IntN(w.total), 0
+	for x >= w.often[event] {
+		event++
 	}
-	switch x := r(1000); {
-	case x < 290:
+	one := func(holds func(n *chaosNode) bool) bool { // is there one? then n is
+		n = w.any(n, holds)
+		return holds(n) && (n.slow&(1<<event) == 0 || w.roll(1, 10))
+	}
+	switch event {
+	case chaosDeliver:
 		w.deliverSome()
-	case x < 400:
-		w.store(w.any(n, func(n *chaosNode) bool { return n.core != nil && len(n.core.jobs) > 0 }))
-	case x < 490:
-		w.applySome(w.any(n, func(n *chaosNode) bool {
+	case chaosStore:
+		if one(func(n *chaosNode) bool { return n.core != nil && len(n.core.jobs) > 0 }) {
+			w.store(n)
+		}
+	case chaosApply:
+		if one(func(n *chaosNode) bool {
 			return n.core != nil && n.applied == nil && min(n.core.commit, n.core.durable) > n.core.applied
-		}))
-	case x < 570:
-		w.report(w.any(n, func(n *chaosNode) bool { return n.applied != nil }))
-	case x < 620:
-		w.work(w.any(n, func(n *chaosNode) bool { return len(n.resolving)+len(n.fetching) > 0 }))
-	case x < 680:
-		if n = w.any(n, func(n *chaosNode) bool { return n.core != nil && n.core.pace() != still }); n.core != nil && n.core.pace() != still {
+		}) {
+			w.applySome(n)
+		}
+	case chaosReached:
+		if one(func(n *chaosNode) bool { return n.applied != nil }) {
+			w.report(n)
+		}
+	case chaosWork:
+		if one(func(n *chaosNode) bool { return len(n.resolving)+len(n.fetching) > 0 }) {
+			w.work(n)
+		}
+	case chaosTick:
+		if one(func(n *chaosNode) bool { return n.core != nil && n.core.pace() != still }) {
 			w.step(n, (*core).tick)
 		}
-	case x < 730:
-		to := r(len(w.nodes))
-		for i := 0; i < len(w.nodes) && n.lanes[to].conn != nil && len(n.lanes[to].told) == 0; i++ {
-			to = (to + 1) % len(w.nodes)
-		}
-		if n.up {
+	case chaosLanes:
+		to := w.chance.IntN(len(w.nodes))
+		if one(func(n *chaosNode) bool { return n.up && (n.lanes[to].conn == nil || len(n.lanes[to].told) > 0) }) {
 			w.tell(n, to)
 			w.connect(n, to)
 		}
-	case x < 790:
-		w.advance(w.any(n, func(n *chaosNode) bool { return n.up && n.view < len(w.states)-1 }))
-	case x < 830:
+	case chaosView:
+		if one(func(n *chaosNode) bool { return n.up && (n.view < len(w.states)-1 || !n.caught) }) {
+			w.advance(n)
+		}
+	case chaosDecide:
 		w.decideSome()
-	case x < 865:
+	case chaosWrite:
 		if p := w.leader(n); p != nil {
 			w.write(p, w.newRequest())
 		}
-	case x < 875:
+	case chaosRetry:
 		if p := w.leader(n); p != nil {
 			w.retry(p)
 		}
-	case x < 890:
-		if n = w.any(n, func(n *chaosNode) bool { return len(n.delayed) > 0 }); len(n.delayed) > 0 && n.core != nil {
+	case chaosPropose:
+		if one(func(n *chaosNode) bool { return len(n.delayed) > 0 }) {
 			op := n.delayed[0]
 			n.delayed = n.delayed[1:]
 			w.step(n, func(c *core) { c.propose(op) })
 		}
-	case x < 898:
+	case chaosRead:
 		if p := w.leader(n); p != nil {
 			w.ask(p, chaosBarrier)
 		}
-	case x < 900:
+	case chaosProve:
 		if p := w.leader(n); p != nil {
 			w.ask(p, chaosMark)
 		}
-	case x < 902:
+	case chaosWithdraw:
 		w.withdraw(n)
-	case x < 950:
-		w.sendOn(w.any(n, func(n *chaosNode) bool { return n.sender.number != 0 }))
-	default:
+	case chaosSend:
+		if one(func(n *chaosNode) bool { return n.sender.number != 0 }) {
+			w.sendOn(n)
+		}
+	case chaosServe:
 		w.serveSome()
+	case chaosTrouble:
+		w.trouble(n)
+	}
+}
+
+// trouble is what goes wrong.
+func (w *chaosWorld) trouble(n *chaosNode) {
+	r, k := w.chance.IntN, &w.kind
+	switch {
+	case r(10_000) < 25*k.crashes:
+		if n.up && r(3) == 0 || len(w.up()) == len(w.nodes) {
+			w.crash(n)
+		}
+		if r(60) < k.allCrash {
+			for _, o := range w.nodes {
+				w.crash(o)
+			}
+		}
+	case r(1000) < k.breaks:
+		w.breakLane(n, r(len(w.nodes)))
+	case r(1000) < k.leaps:
+		w.now += int64(r(1500))
+	case r(1000) < k.suspicions:
+		w.suspect(n)
+	case r(1000) < k.transfers:
+		w.meddle(n)
+	case r(200) == 0:
+		w.blocked[n.i][r(len(w.nodes))] = true
+	case r(40) == 0:
+		w.blocked = [chaosNodes][chaosNodes]bool{}
+	case r(100) == 0 && k.frozen:
+		n.frozen = !n.frozen
+	case r(10) == 0 && n.disk != nil && n.core != nil:
+		w.trim(n, r(2) == 0)
+	case r(60) == 0 && n.core != nil && n.core.broken == nil && k.failures > 0:
+		w.step(n, func(c *core) { c.reached(c.applied, nil, errFull) })
+	case !n.up && r(4) == 0:
+		back := 0
+		if r(3) == 0 {
+			back = r(k.back)
+		}
+		w.start(n, back)
+	case r(4) == 0 && n.up:
+		w.manage(n)
 	}
 }
 

@@ -356,11 +356,12 @@ const (
 	feedAll              // a sender sends what is not committed
 	obeyOldTopology      // data is deleted, and made anew, by an older topology than was acted on before
 	actUnborn            // a replica acts on a topology that is older than itself
+	looseLanes           // messages to a life reach the next one too: a lane belongs to no process
 	flaws
 )
 
 var flawNames = [...]string{halfBase: "halfBase", byKey: "byKey", looseBase: "looseBase", claimCommit: "claimCommit", replayTail: "replayTail",
-	forgetTerm: "forgetTerm", forgetBase: "forgetBase", buildAgain: "buildAgain", reportLast: "reportLast", feedAll: "feedAll", obeyOldTopology: "obeyOldTopology", actUnborn: "actUnborn"}
+	forgetTerm: "forgetTerm", forgetBase: "forgetBase", buildAgain: "buildAgain", reportLast: "reportLast", feedAll: "feedAll", obeyOldTopology: "obeyOldTopology", actUnborn: "actUnborn", looseLanes: "looseLanes"}
 
 // twist has a command mean something else, if the world is so.
 func (w *chaosWorld) twist(c *topology.Command, s *topology.Shard) {

@@ -41,6 +41,9 @@ type chaosWorld struct {
 
 	truth chaosTruth
 
+	often [chaosEvents]int // how often what happens, summed up
+	total int
+
 	events []string // the last ones, if it is traced
 	traced bool
 }
@@ -81,6 +84,7 @@ type chaosNode struct {
 	listed int        // the newest topology that listed a replica here, and was acted on
 	view   int        // consensus may show an older one after a restart
 
+	slow   uint // bits of what is slow here
 	up     bool
 	began  int64
 	core   *core
@@ -191,6 +195,7 @@ func newChaosWorld(seed uint64, wrong wrong, flaw flaw) *chaosWorld {
 	do(topology.Command{Create: &topology.CreateCollection{Name: "c", Collection: topology.Collection{UUID: "c",
 		Shards: map[topology.ShardID]*topology.Shard{0: &shard}}}})
 	w.states = []*topology.State{s}
+	w.taste()
 	for _, n := range w.nodes {
 		w.start(n, 0)
 	}
@@ -305,7 +310,9 @@ func (w *chaosWorld) crash(n *chaosNode) {
 		w.lose(&n.lanes[i])
 		n.lanes[i] = chaosLane{}
 		if l := &o.lanes[n.i]; o.up && l.conn != nil {
-			l.conn.queue = nil
+			if w.flaw != looseLanes {
+				l.conn.queue = nil
+			}
 			w.breakLane(o, n.i)
 		}
 	}
@@ -493,7 +500,7 @@ func (w *chaosWorld) deliver(i int) {
 		w.conns = w.conns[:len(w.conns)-1]
 	}
 	n := w.nodes[c.to]
-	if m == (Message{}) || !n.up || n.life != c.life || n.core == nil {
+	if m == (Message{}) || !n.up || n.life != c.life && w.flaw != looseLanes || n.core == nil {
 		return
 	}
 	from := topology.PeerID(c.from + 1)

@@ -339,10 +339,12 @@ func (c *core) acked(from topology.PeerID, a *Ack) {
 	if f == nil || a.Term != r.term || a.Session != f.session && !c.wrong.has(keepSessions) {
 		return
 	}
-	if a.Number < f.heard && !c.wrong.has(keepSessions) {
-		return // it came on an earlier connection, and is overtaken: it would tell of a log that was shorter
+	if a.Session == f.session {
+		if a.Number < f.heard {
+			return // it came on an earlier connection, and is overtaken: it would tell of a log that was shorter
+		}
+		f.heard = a.Number
 	}
-	f.heard = a.Number
 	if a.Refused {
 		f.refusal = a.Why
 		c.accuse(f)
