@@ -152,6 +152,10 @@ func (w *chaosWorld) taste() {
 func (w *chaosWorld) happen() {
 	n := w.nodes[w.chance.IntN(len(w.nodes))]
 	w.now += int64(w.chance.IntN(12))
+	if w.ripe && w.roll(1, 3) {
+		w.surprise()
+		return
+	}
 	x, event := w.chance.IntN(w.total), 0
 	for x >= w.often[event] {
 		event++
@@ -212,7 +216,13 @@ func (w *chaosWorld) happen() {
 			w.step(n, func(c *core) { c.propose(op) })
 		}
 	case chaosRead:
-		if p := w.leader(n); p != nil {
+		p := w.leader(n)
+		for _, o := range w.nodes { // rather one that was deposed
+			if o.core != nil && o.core.lead != nil && o.core.lead.term < p.core.lead.term && w.roll(1, 2) {
+				p = o
+			}
+		}
+		if p != nil {
 			w.ask(p, chaosBarrier)
 		}
 	case chaosProve:
@@ -383,7 +393,7 @@ func (w *chaosWorld) suspect(n *chaosNode) {
 		return
 	}
 	v := w.sees(n)
-	if r := n.core.lead; r != nil && len(r.followers) > 0 && w.roll(2, 3) {
+	if r := n.core.lead; r != nil && len(r.followers) > 0 && w.roll(1, 2) {
 		f := r.followers[w.chance.IntN(len(r.followers))]
 		w.step(n, func(c *core) { c.accuse(f) })
 		return
@@ -472,6 +482,7 @@ func (w *chaosWorld) heal() {
 		return
 	}
 	w.trace("faults stop")
+	w.stale = nil
 	w.blocked = [chaosNodes][chaosNodes]bool{}
 	w.kind.failures = 0
 	for _, n := range w.nodes {

@@ -174,14 +174,18 @@ func (w *chaosWorld) serve(c *chaosCall) {
 	answer := chaosCall{from: c.to, to: c.from, life: c.life, id: c.id, attempt: c.attempt, number: c.number, point: c.point}
 	switch c.kind {
 	case callBase:
-		if !listed || n.core == nil || r.number > c.number {
+		if !listed || n.disk != nil && n.core == nil || r.number > c.number {
 			return
 		}
 		if !mine {
 			*r = chaosReceiver{id: c.id, attempt: c.attempt, number: c.number, point: -1}
 		}
 		d := n.disk
-		answer.kind, answer.at, answer.last = callStands, d.at(d.applied), d.last()
+		answer.kind = callStands
+		if d == nil {
+			break
+		}
+		answer.ok, answer.at, answer.last = true, d.at(d.applied), d.last()
 		answer.own = d.id == c.id && d.attempt == c.attempt && w.flaw != buildAgain
 		if w.flaw == reportLast {
 			answer.at = d.last()
@@ -217,6 +221,7 @@ func (w *chaosWorld) serve(c *chaosCall) {
 		return
 	case callAdmit:
 		if n.core != nil {
+			w.ripe = true
 			w.step(n, func(core *core) {
 				if core.admit(c.id, c.attempt, c.at.Seq) == nil && core.lead != nil {
 					core.advance()
@@ -271,7 +276,7 @@ func (w *chaosWorld) stands(n *chaosNode, c *chaosCall) {
 		return
 	}
 	switch a := c.at; {
-	case a.Seq+1 < d.first, a.Seq > d.last().Seq, d.at(a.Seq) != a:
+	case !c.ok, a.Seq+1 < d.first, a.Seq > d.last().Seq, d.at(a.Seq) != a:
 		w.fall(n, t)
 	default:
 		s.phase, s.next, s.level = sendFeeds, a.Seq+1, true
@@ -296,8 +301,10 @@ func (w *chaosWorld) fill(n *chaosNode, c *chaosCall) {
 // use switches a replica to a new generation.
 func (w *chaosWorld) use(n *chaosNode, d *chaosDisk) {
 	w.stats.Generations++
+	w.ripe = true
 	w.trace("node %d switches to a generation at %s", n.peer, d.base)
 	d.checkpoint = d.points
+	d.born = n.view
 	if n.disk != nil {
 		d.born = n.disk.born
 	}

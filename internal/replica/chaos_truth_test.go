@@ -53,6 +53,7 @@ func (w *chaosWorld) checkCore(n *chaosNode) {
 		me := chaosLife{n.peer, n.life}
 		if by, known := w.truth.reigns[r.term]; !known {
 			w.truth.reigns[r.term] = me
+			w.ripe = true
 			w.stats.Reigns++
 		} else if by != me {
 			w.fail("term %d is used by node %d in life %d, and was by node %d in life %d", r.term, me.peer, me.life, by.peer, by.life)

@@ -30,6 +30,8 @@ type chaosWorld struct {
 	past   []topology.Command // proposals of which copies may come again
 
 	conns   []*chaosConn // those with messages in them
+	stale   []*chaosConn // those that were lost, and whose messages come much later
+	ripe    bool         // it is a good moment for them
 	blocked [chaosNodes][chaosNodes]bool
 	calls   []chaosCall
 	late    []chaosCall // those that come much later
@@ -164,7 +166,7 @@ func newChaosWorld(seed uint64, wrong wrong, flaw flaw) *chaosWorld {
 	pick := func(values ...int) int { return values[r(len(values))] }
 	k.crashes, k.allCrash = pick(4, 20, 60), pick(0, 2, 10)
 	k.breaks, k.leaps, k.slow, k.back = pick(10, 40, 100), pick(0, 10, 40), pick(0, 10, 40), pick(4, 12)
-	k.suspicions, k.transfers = pick(5, 30, 100), pick(40, 100, 200)
+	k.suspicions, k.transfers = pick(5, 30, 100, 300), pick(40, 100, 200)
 	k.failures, k.schemas, k.window = pick(0, 0, 5, 20), pick(0, 5, 20), order.Seq(pick(3, 1000, 1000, 1000))
 	k.listeners, k.beginning, k.frozen = r(6) == 0, r(6) == 0, r(3) == 0
 	w.truth.init()
@@ -216,6 +218,7 @@ func (w *chaosWorld) node(p topology.PeerID) *chaosNode { return w.nodes[p-1] }
 func (w *chaosWorld) start(n *chaosNode, back int) {
 	n.up, n.life, n.began = true, n.life+1, w.now-1
 	n.view = max(0, n.view-back)
+	w.ripe = true
 	n.caught, n.target = false, len(w.states)-1
 	w.trace("node %d starts life %d, sees topology %d", n.peer, n.life, n.view)
 	if n.disk != nil {
@@ -323,16 +326,17 @@ func (w *chaosWorld) crash(n *chaosNode) {
 
 // show has a node act on the topology that it sees.
 func (w *chaosWorld) show(n *chaosNode) {
+	w.ripe = true
 	v := w.sees(n)
-	_, mine := v.Replicas[n.peer]
+	own, mine := v.Replicas[n.peer]
 	old := n.view < n.listed && w.flaw != obeyOldTopology
 	switch {
-	case mine && n.disk == nil && !old:
+	case mine && n.disk == nil && !old && own.InSync && (own.State != topology.Active || v.Version == 1):
 		n.listed = max(n.listed, n.view)
 		n.disk = &chaosDisk{first: 1, born: n.view}
 		w.trace("node %d makes an empty replica", n.peer)
 		w.open(n)
-	case mine:
+	case mine: // without files it waits for a transfer that brings them
 		n.listed = max(n.listed, n.view)
 		if n.core == nil && n.disk != nil {
 			w.open(n)
@@ -449,9 +453,32 @@ func (w *chaosWorld) send(n *chaosNode, to topology.PeerID, m Message) {
 func (w *chaosWorld) lose(l *chaosLane) {
 	if c := l.conn; c != nil {
 		c.queue = c.queue[:w.chance.IntN(len(c.queue)+1)]
-		c.lost, c.slow = true, w.roll(1, 3)
+		c.lost = true
 		l.conn = nil
+		if len(c.queue) > 0 && w.roll(1, 2) {
+			i := slices.Index(w.conns, c)
+			w.conns = slices.Delete(w.conns, i, i+1)
+			w.stale = append(w.stale, c)
+		}
 	}
+}
+
+// surprise brings what was held up for long, at a moment when it may do harm.
+func (w *chaosWorld) surprise() {
+	if w.roll(1, 2) {
+		w.ripe = false
+	}
+	if len(w.stale) == 0 {
+		return
+	}
+	i := w.chance.IntN(len(w.stale))
+	c := w.stale[i]
+	w.stale = slices.Delete(w.stale, i, i+1)
+	w.conns = append(w.conns, c)
+	for len(c.queue) > 1 && w.roll(3, 4) {
+		w.deliver(len(w.conns) - 1)
+	}
+	w.deliver(len(w.conns) - 1)
 }
 
 func (w *chaosWorld) breakLane(n *chaosNode, to int) {
