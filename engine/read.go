@@ -46,6 +46,9 @@ func (s *Shard) usable() error {
 	return nil
 }
 
+// Failure says why the shard takes no updates any more: its files are damaged, or could not be written. Nil while it takes them.
+func (s *Shard) Failure() error { return s.usable() }
+
 // Query returns the points nearest to a vector, best first, or without one the points in id order with score 1. An id is
 // looked up in this shard, and its point is left out of the result.
 func (s *Shard) Query(ctx context.Context, q sextant.Query) ([]sextant.ScoredPoint, error) {

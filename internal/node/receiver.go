@@ -135,14 +135,15 @@ func (c *cluster) stand(ctx context.Context, uuid string, r transfer.Ref) ([]byt
 		at := own.Stands()
 		if at.ActiveThrough == nil {
 			if _, admitted := c.listed(uuid, r); !admitted {
-				if err := own.SetActiveThrough(ctx, &at.Applied.Seq); err != nil {
+				if err := own.SetActiveThrough(ctx, &at.Applied.Seq); err != nil && own.Failure() == nil {
 					return nil, err
 				}
 			}
 			at.ActiveThrough = &at.Applied.Seq
 		}
 		by := own.Built()
-		out.Complete, out.UUID, out.Applied, out.Through, out.ID, out.Attempt = true, at.UUID, at.Applied, *at.ActiveThrough, by.Transfer, by.Attempt
+		// What cannot be written to any more, since it is damaged, is no base.
+		out.Complete, out.UUID, out.Applied, out.Through, out.ID, out.Attempt = own.Failure() == nil, at.UUID, at.Applied, *at.ActiveThrough, by.Transfer, by.Attempt
 	}
 	return json.Marshal(out)
 }
