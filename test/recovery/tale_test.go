@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -35,8 +36,8 @@ var (
 const (
 	noIncoming = "QDRANT__STORAGE__PERFORMANCE__INCOMING_SHARD_TRANSFERS_LIMIT=0"
 	noOutgoing = "QDRANT__STORAGE__PERFORMANCE__OUTGOING_SHARD_TRANSFERS_LIMIT=0"
-	slowStream = "QDRANT_STAGING_SHARD_TRANSFER_DELAY_SEC=1" // before every 100 points
-	longProof  = "QDRANT__CLUSTER__TRANSFER_PROBATION_MS=4000"
+	slowStream = "QDRANT_STAGING_SHARD_TRANSFER_DELAY_SEC=0.4" // before every 100 points
+	longProof  = "QDRANT__CLUSTER__TRANSFER_PROBATION_MS=2500"
 )
 
 const (
@@ -61,7 +62,7 @@ type cluster struct {
 // form starts peers. Without limits replicas come back by themselves.
 func form(t *testing.T, n int, env ...string) *cluster {
 	t.Helper()
-	c := &cluster{Cluster: (&process.Cluster{Env: append([]string{"QDRANT__LOG_LEVEL=INFO"}, env...)}).Form(t, n)}
+	c := &cluster{Cluster: (&process.Cluster{Env: append([]string{"QDRANT__LOG_LEVEL=DEBUG"}, env...)}).Form(t, n)}
 	for i := range n {
 		c.ids = append(c.ids, c.View(i).Peer)
 	}
@@ -74,6 +75,7 @@ type tale struct {
 	t      *testing.T
 	name   string
 	shards int
+	gone   []int      // peers that are no members any more
 	mu     sync.Mutex // guards rng
 	rng    *rand.Rand
 }
@@ -314,6 +316,28 @@ func (s *tale) becomes(who int, state string, seen ...int) {
 	}
 }
 
+// shard is the first shard as a peer sees it; nil when it sees none.
+func (s *tale) shard(peer int) *process.Shard {
+	for _, shard := range s.Shards(peer, s.name) {
+		if shard.ID == 0 {
+			return &shard
+		}
+	}
+	return nil
+}
+
+// primary is who orders the writes of the first shard, as a peer sees it.
+func (s *tale) primary(peer int) int { return s.Primary(s.t, peer, s.name) }
+
+// admitted waits until the receiver of the first shard counts for every write.
+func (s *tale) admitted(peer, receiver int) {
+	s.t.Helper()
+	s.until(look, "the receiver is admitted", func() bool {
+		shard := s.shard(peer)
+		return shard != nil && slices.ContainsFunc(shard.Replicas, func(r process.Replica) bool { return r.Peer == s.ids[receiver] && r.InSync })
+	})
+}
+
 // hosts checks how many replicas a peer has.
 func (s *tale) hosts(peer, n int) {
 	s.t.Helper()
@@ -361,7 +385,7 @@ func (s *tale) heal() {
 // entries, and never was an alarm; and all peers tell the same, of which there are so many points (-1: any number).
 func (s *tale) end(points int) {
 	s.t.Helper()
-	all := s.Others(-1)
+	all := slices.DeleteFunc(s.Others(-1), func(i int) bool { return slices.Contains(s.gone, i) })
 	s.until(look, "no transfers, all replicas active", func() bool {
 		for _, i := range all {
 			list, ok := s.moving(i)
@@ -411,6 +435,12 @@ func (s *tale) end(points int) {
 func (s *tale) drop() {
 	s.t.Helper()
 	s.Must(s.t, 0, "DELETE", "/collections/"+s.name+"?timeout=60", nil, nil)
+}
+
+// seal has a peer put all that it has into files.
+func (s *tale) seal(peer int) {
+	s.t.Helper()
+	s.Must(s.t, peer, "POST", "/collections/"+s.name+"/snapshots?wait=true", nil, nil)
 }
 
 // directories are those of a shard on a peer's disk, of any collection.
