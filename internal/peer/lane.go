@@ -280,7 +280,9 @@ func (n *Network) poke(p topology.PeerID) {
 	if r == nil {
 		return
 	}
-	r.calls.ResetConnectBackoff()
+	for _, conn := range r.calls {
+		conn.ResetConnectBackoff()
+	}
 	for _, l := range r.lanes {
 		signal(l.hurry)
 	}

@@ -1,6 +1,7 @@
 // Package peer is the wire between peers: calls and ordered lanes over gRPC, in bytes whose meaning it does not know.
 //
-// Shapes: three connections to each peer, for calls and for each lane, so that heartbeats never wait behind large messages.
+// Shapes: some connections to each peer for calls, which take turns, and one for each lane, so that heartbeats never wait behind large
+// messages.
 // Both sides tell who they are and whom they expect; peers of another cluster, or at another's address, are refused by name.
 // Errors: as package network says.
 // Concurrency: everything may be called from any goroutine. Nothing runs after Close.
@@ -18,12 +19,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
@@ -36,9 +37,10 @@ import (
 // Options are what a Network is made of.
 type Options struct {
 	Self           network.Identity
-	TLS            *tls.Config   // nil: plain; both sides show certificates
-	ConnectTimeout time.Duration // 0: 2 s
-	Log            *slog.Logger  // nil: silent
+	TLS            func() *tls.Config // nil: plain; else asked at each handshake, and both sides show certificates
+	Connections    int                // for calls, to each peer; 0: 1
+	ConnectTimeout time.Duration      // 0: 2 s
+	Log            *slog.Logger       // nil: silent
 }
 
 // maxMessage bounds a call and a message.
@@ -65,7 +67,8 @@ type Network struct {
 type remote struct {
 	id    topology.PeerID
 	uri   string
-	calls *grpc.ClientConn
+	calls []*grpc.ClientConn
+	turn  atomic.Uint32 // of calls
 	lanes [network.Lanes]*lane
 }
 
@@ -93,7 +96,7 @@ func (n *Network) Serve(l net.Listener, h network.Handler) {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	}
 	if n.opts.TLS != nil {
-		options = append(options, grpc.Creds(credentials.NewTLS(n.opts.TLS)))
+		options = append(options, grpc.Creds(newRenewing(n.opts.TLS)))
 	}
 	n.server = grpc.NewServer(options...)
 	n.server.RegisterService(n.service(), n)
@@ -125,7 +128,9 @@ func (r *remote) close() {
 	for _, l := range r.lanes {
 		l.close()
 	}
-	_ = r.calls.Close()
+	for _, conn := range r.calls {
+		_ = conn.Close()
+	}
 }
 
 // SetCluster implements network.Network.
@@ -166,9 +171,12 @@ func (n *Network) SetPeers(uris map[topology.PeerID]string) {
 // reach prepares the connections to a peer.
 func (n *Network) reach(id topology.PeerID, uri string) (*remote, error) {
 	r := &remote{id: id, uri: uri}
-	var err error
-	if r.calls, err = n.dial(uri); err != nil {
-		return nil, err
+	for range max(n.opts.Connections, 1) {
+		conn, err := n.dial(uri)
+		if err != nil {
+			return nil, err
+		}
+		r.calls = append(r.calls, conn)
 	}
 	for i := range r.lanes {
 		conn, err := n.dial(uri)
@@ -192,7 +200,7 @@ func (n *Network) dial(uri string) (*grpc.ClientConn, error) {
 	}
 	creds := insecure.NewCredentials()
 	if n.opts.TLS != nil {
-		creds = credentials.NewTLS(n.opts.TLS)
+		creds = newRenewing(n.opts.TLS)
 	}
 	return grpc.NewClient("passthrough:///"+target, grpc.WithTransportCredentials(creds),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(raw{}), grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)),
@@ -252,7 +260,7 @@ func (n *Network) Call(ctx context.Context, to topology.PeerID, method string, b
 	if r == nil {
 		return nil, fmt.Errorf("%w: the address of peer %d is not known", network.ErrUnreachable, to)
 	}
-	return n.call(ctx, r.calls, to, method, body)
+	return n.call(ctx, r.calls[int(r.turn.Add(1))%len(r.calls)], to, method, body)
 }
 
 // CallAt implements network.Network.

@@ -1,19 +1,10 @@
 package api
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"io"
-	"math/big"
-	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -21,69 +12,13 @@ import (
 	"github.com/sextantdb/sextant/test/process"
 )
 
-// authority signs certificates for 127.0.0.1.
-type authority struct {
-	t    *testing.T
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-}
-
-func newAuthority(t *testing.T) *authority {
-	a := &authority{t: t}
-	var der []byte
-	der, a.key = a.make(&x509.Certificate{IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign})
-	a.cert, _ = x509.ParseCertificate(der)
-	return a
-}
-
-func (a *authority) make(template *x509.Certificate) ([]byte, *ecdsa.PrivateKey) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	template.SerialNumber = big.NewInt(time.Now().UnixNano())
-	template.Subject = pkix.Name{CommonName: "test"}
-	template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
-	template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
-	parent, signer := a.cert, a.key
-	if parent == nil {
-		parent, signer = template, key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return der, key
-}
-
-// issue writes a certificate and its key as PEM files.
-func (a *authority) issue(dir string) (cert, key string) {
-	der, private := a.make(&x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}})
-	raw, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	a.write(cert, "CERTIFICATE", der)
-	a.write(key, "PRIVATE KEY", raw)
-	return cert, key
-}
-
-func (a *authority) write(file, kind string, der []byte) {
-	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-		a.t.Fatal(err)
-	}
-}
-
 // HTTPS, with certificates of clients if that is asked for, and with certificate files that change (5.3).
 func TestTLS(t *testing.T) {
 	dir := t.TempDir()
-	a := newAuthority(t)
-	cert, key := a.issue(dir)
-	ca := filepath.Join(dir, "ca.pem")
-	a.write(ca, "CERTIFICATE", a.cert.Raw)
+	a := process.NewAuthority(t)
+	cert, key, ca := a.Issue(dir)
 	roots := x509.NewCertPool()
-	roots.AddCert(a.cert)
+	roots.AddCert(a.Cert)
 
 	get := func(s *process.Server, certs ...tls.Certificate) (*http.Response, error) {
 		client := http.Client{Transport: &http.Transport{ForceAttemptHTTP2: true, DisableKeepAlives: true,
@@ -114,7 +49,7 @@ func TestTLS(t *testing.T) {
 	}
 
 	serial := resp.TLS.PeerCertificates[0].SerialNumber
-	a.issue(dir)
+	a.Issue(dir)
 	poll(t, "the new certificate is used", func() bool {
 		resp, err := get(server)
 		return err == nil && resp.TLS.PeerCertificates[0].SerialNumber.Cmp(serial) != 0
