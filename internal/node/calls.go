@@ -23,6 +23,7 @@ import (
 const (
 	callJoin     = "join"
 	callAnnounce = "announce"
+	callHere     = "here"
 	callHears    = "hears"
 	callAwait    = "await"
 	callUpdate   = "update"
@@ -50,6 +51,8 @@ func (c *cluster) Call(ctx context.Context, from topology.PeerID, method string,
 	switch method {
 	case callJoin, callAnnounce:
 		return c.serveEntry(ctx, method, body)
+	case callHere:
+		return nil, c.serveHere(body)
 	case callHears:
 		about, err := strconv.ParseUint(string(body), 10, 64)
 		return strconv.AppendBool(nil, c.hub.Alive(topology.PeerID(about))), err
@@ -112,12 +115,8 @@ func (c *cluster) serveEntry(ctx context.Context, method string, body []byte) ([
 		if e.Cluster != state.Cluster {
 			return nil, sextant.Errorf(sextant.BadRequest, "peer %d is of cluster %s, this is cluster %s", e.ID, e.Cluster, state.Cluster)
 		}
-		if known, ok := state.Peers[e.ID]; ok {
-			c.mu.Lock()
-			c.heard[e.ID] = moved{from: known.URI, to: topology.NormalURI(e.URI)}
-			c.mu.Unlock()
-			c.poke()
-		}
+		c.hear(e)
+		c.poke()
 		if err := c.Propose(ctx, topology.Command{UpdatePeer: &topology.UpdatePeer{ID: e.ID, URI: e.URI}}); err != nil {
 			return nil, err
 		}
@@ -143,6 +142,61 @@ func (c *cluster) answers(ctx context.Context, p topology.PeerID) bool {
 	defer cancel()
 	_, err := c.net.Call(ctx, p, callCommit, nil)
 	return err == nil
+}
+
+// serveHere takes note of where a peer says that it is.
+func (c *cluster) serveHere(body []byte) error {
+	var e entry
+	if err := json.Unmarshal(body, &e); err != nil || e.ID == 0 || e.URI == "" {
+		return sextant.Errorf(sextant.BadRequest, "a peer that tells its address must say its id and uri")
+	}
+	if state := c.n.machine.State(); e.Cluster != state.Cluster {
+		return sextant.Errorf(sextant.BadRequest, "peer %d is of cluster %s, this is cluster %s", e.ID, e.Cluster, state.Cluster)
+	}
+	c.hear(e)
+	return nil
+}
+
+// hear notes an address that a peer tells of itself. What a former life of it said, and comes late, counts no more.
+func (c *cluster) hear(e entry) {
+	agreed := c.agreed()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if from, known := agreed[e.ID]; known && e.Life >= c.lives[e.ID] {
+		if c.lives == nil {
+			c.lives = map[topology.PeerID]uint64{}
+		}
+		c.lives[e.ID] = e.Life
+		c.heard[e.ID] = moved{from: from, to: topology.NormalURI(e.URI)}
+	}
+}
+
+// tell gives a peer that can be reached the address of this one. It may know an old one, since it has not heard what was agreed
+// on; and it may never hear that, if what it waits for needs its answers.
+func (c *cluster) tell(to topology.PeerID) {
+	if c.o.URI == "" || c.busyWith(fmt.Sprint("tell ", to)) {
+		return
+	}
+	c.run.Go(func() {
+		defer c.done(fmt.Sprint("tell ", to))
+		for range 5 {
+			here, err := json.Marshal(entry{ID: c.n.peer, URI: topology.NormalURI(c.o.URI), Cluster: c.n.machine.State().Cluster, Life: c.life})
+			if err != nil {
+				return
+			}
+			ctx, cancel := context.WithTimeout(c.n.life, 5*time.Second)
+			_, err = c.net.Call(ctx, to, callHere, here)
+			cancel()
+			if err == nil {
+				return
+			}
+			select {
+			case <-time.After(time.Second):
+			case <-c.n.life.Done():
+				return
+			}
+		}
+	})
 }
 
 // displace removes another peer at the address of one that comes, if it holds nothing.

@@ -33,6 +33,8 @@ type ClusterOptions struct {
 	// Connect makes the network; open opens its port, once the node can answer.
 	Connect func(self network.Identity, h network.Handler) (net network.Network, open func() error, err error)
 	Seed    uint64 // of everything random; 0: chance
+	// Wrong names rules of replication that are switched off. Only a simulation does that, to show that it notices.
+	Wrong []string
 }
 
 // cluster is what a node has besides a lone one: the agreement with others, and replicas of shards.
@@ -57,6 +59,7 @@ type cluster struct {
 	made    uint64        // index of the topology that reality matches
 	moved   chan struct{} // closed when made moves; nil: nobody waits
 	heard   map[topology.PeerID]moved
+	lives   map[topology.PeerID]uint64 // of those who told where they are
 	written map[topology.PeerID]string // addresses as of the end of the own log, whether it is committed or not
 	through uint64                     // the last entry of that log: a topology that is newer knows better
 	acted   uint64                     // index of the newest topology by which a replica was made here
@@ -111,7 +114,7 @@ func (n *Node) openCluster(ctx context.Context) error {
 		return errors.Join(err, c.member.Close())
 	}
 	c.hub = replica.NewHub(replica.Options{Self: n.peer, Life: c.life, Link: replicationLink{c}, Proposer: replicaProposer{c}, Differs: c.differs, Log: n.log,
-		Silent: time.Duration(s.ReplicaAckTimeoutMs) * time.Millisecond, Probation: time.Duration(s.TransferProbationMs) * time.Millisecond})
+		Silent: time.Duration(s.ReplicaAckTimeoutMs) * time.Millisecond, Probation: time.Duration(s.TransferProbationMs) * time.Millisecond, Wrong: o.Wrong})
 	c.accuser = replica.NewAccuser(replica.AccuserOptions{Self: n.peer, State: n.machine.State, Alive: c.hub.Alive, Silence: c.hub.Silence, Hears: c.hears, Proposer: c})
 	var open func() error
 	if c.net, open, err = o.Connect(network.Identity{Peer: n.peer, Life: c.life}, c); err == nil {
@@ -207,6 +210,7 @@ type entry struct {
 	Cluster string                     `json:"cluster,omitempty"`
 	Peers   map[topology.PeerID]string `json:"peers,omitempty"`
 	Index   uint64                     `json:"index,omitempty"`
+	Life    uint64                     `json:"life,omitempty"`
 }
 
 // enter makes this process a member under its present address.
@@ -273,7 +277,7 @@ func (c *cluster) entered(ctx context.Context, b []byte) error {
 
 // announce tells a new address to any peer that is known.
 func (c *cluster) announce(ctx context.Context, uri string, state *topology.State) error {
-	ask, err := json.Marshal(entry{ID: c.n.peer, URI: uri, Cluster: state.Cluster})
+	ask, err := json.Marshal(entry{ID: c.n.peer, URI: uri, Cluster: state.Cluster, Life: c.life})
 	if err != nil {
 		return err
 	}
@@ -465,9 +469,12 @@ func (c *cluster) Receive(from topology.PeerID, lane network.Lane, message []byt
 
 // Connected implements network.Handler.
 func (c *cluster) Connected(to topology.PeerID, life uint64, lane network.Lane, up bool) {
-	if lane == network.Replication {
+	switch {
+	case lane == network.Replication:
 		c.hub.Connected(to, life, up)
-	} else if !up {
+	case up:
+		c.tell(to)
+	default:
 		c.member.Unreachable(uint64(to))
 	}
 }

@@ -346,3 +346,19 @@ func TestWrongStarts(t *testing.T) {
 		}
 	})
 }
+
+// A peer that was away when another one moved hears where that one is from itself: no quorum may be had without its answers.
+func TestMovedPeerTellsWhoWasAway(t *testing.T) {
+	inCluster(t, 3, func(t *testing.T, w *wire, m []*member) {
+		m[1].stop(t)
+		m[2].stop(t)
+		m[2].start(t, w, 2, func(o *Options) {
+			o.Cluster.URI, o.Cluster.Connect = peerURI(7), w.connect(peerURI(7))
+		})
+		m[0].stop(t) // the only other one that knows
+		m[1].start(t, w, 1)
+		eventually(t, "the two agree on something", func() bool {
+			return m[1].n.SetMetadata(t.Context(), all, "k", []byte("1"), true) == nil
+		})
+	})
+}

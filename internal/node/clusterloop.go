@@ -54,25 +54,29 @@ func (c *cluster) follow() {
 	}
 }
 
-// addresses returns where peers are: as agreed, as the own log says behind that, or as they said themselves since.
+// addresses returns where peers are: as agreed, or as they said themselves since.
 func (c *cluster) addresses() map[topology.PeerID]string {
-	uris := map[topology.PeerID]string{}
-	behind := c.member.Status().Applied < c.through // asked before the state is: it must not be older
-	state := c.n.machine.State()
+	uris := c.agreed()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for id, p := range state.Peers {
-		uris[id] = p.URI
-	}
-	if behind {
-		uris = maps.Clone(c.written)
-	}
 	for id, m := range c.heard {
 		if uris[id] == m.from {
 			uris[id] = m.to
 		} else {
 			delete(c.heard, id)
 		}
+	}
+	return uris
+}
+
+// agreed returns where peers are as consensus has it, or as the own log says behind that.
+func (c *cluster) agreed() map[topology.PeerID]string {
+	if c.member.Status().Applied < c.through { // asked before the state is: it must not be older
+		return maps.Clone(c.written)
+	}
+	uris := map[topology.PeerID]string{}
+	for id, p := range c.n.machine.State().Peers {
+		uris[id] = p.URI
 	}
 	return uris
 }

@@ -30,6 +30,8 @@ type Options struct {
 	Silent    time.Duration // how long a follower may owe an answer; 0: 3 s
 	Probation time.Duration // how long an admitted receiver must follow; 0: 1 s
 	Audit     time.Duration // how often a shard that changes is proven equal; 0: 60 s
+
+	Wrong []string // rules that a simulation switches off, of Rules
 }
 
 // Hub holds the replicas of one process, the lane to each peer, and what is known of peers being alive.
@@ -100,6 +102,7 @@ func (h *Hub) Add(uuid string, store Store, align func(ctx context.Context, inde
 	l := &Local{hub: h, uuid: uuid, store: store, align: align, slots: make(chan struct{}, updatesAtOnce)}
 	l.life, l.end = context.WithCancel(h.life)
 	l.core = newCore(h.opts.Self, h.opts.Life, stands, tail)
+	l.core.wrong = switchedOff(h.opts.Wrong)
 	l.core.time.silent = millis(h.opts.Silent, l.core.time.silent)
 	l.core.time.prove = millis(h.opts.Probation, l.core.time.prove)
 	l.core.time.audit = millis(h.opts.Audit, l.core.time.audit)

@@ -1,5 +1,10 @@
 package replica
 
+import (
+	"maps"
+	"slices"
+)
+
 // wrong lists rules of the protocol that a test has switched off, to show that the simulation notices. It is empty outside
 // of tests.
 type wrong uint64
@@ -32,3 +37,28 @@ const (
 )
 
 func (w wrong) has(rule wrong) bool { return w&rule != 0 }
+
+// byName are the rules as Options.Wrong and Rules name them.
+var byName = map[string]wrong{
+	"keepReigning": keepReigning, "readAtOnce": readAtOnce, "reuseTerm": reuseTerm, "keepSessions": keepSessions, "officeAtOnce": officeAtOnce,
+	"countUnsynced": countUnsynced, "commitOldTerm": commitOldTerm, "waitActiveOnly": waitActiveOnly, "barrierUnasked": barrierUnasked,
+	"takeOldTerms": takeOldTerms, "mixRounds": mixRounds, "skipPrevCheck": skipPrevCheck, "trustCommit": trustCommit,
+	"freshWithoutOffice": freshWithoutOffice, "freshAnyLife": freshAnyLife, "cutCommitted": cutCommitted, "ackUnsynced": ackUnsynced,
+	"ackLast": ackLast, "logTwice": logTwice, "resolveEarly": resolveEarly, "admitUncounted": admitUncounted,
+	"admitBeforeOffice": admitBeforeOffice, "admitAtCommit": admitAtCommit,
+}
+
+// Rules names the rules that a simulation may switch off.
+func Rules() []string { return slices.Sorted(maps.Keys(byName)) }
+
+// switchedOff is what Options.Wrong names.
+func switchedOff(names []string) (w wrong) {
+	for _, name := range names {
+		rule, known := byName[name]
+		if !known {
+			panic("replica: there is no rule " + name)
+		}
+		w |= rule
+	}
+	return w
+}
