@@ -255,8 +255,10 @@ func (c *core) pump(f *follower) {
 		var records []wal.Record
 		if f.next <= c.last.Seq && !f.fetching && f.bytes < flightBytes && len(f.flight) < flightMessages && (f.answered || f.number == 0) {
 			if len(r.tail) == 0 || r.tail[0].Seq > f.next {
-				f.fetching = true
-				c.do(action{fetch: &fetchRequest{to: f.peer, session: f.session, from: f.next, through: c.last.Seq}})
+				if f.next <= c.durable { // else it cannot be read yet; once it can, this comes again
+					f.fetching = true
+					c.do(action{fetch: &fetchRequest{to: f.peer, session: f.session, from: f.next, through: min(c.last.Seq, c.durable)}})
+				}
 			} else {
 				records = batch(r.tail[f.next-r.tail[0].Seq:])
 			}
