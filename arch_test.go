@@ -43,6 +43,7 @@ var layers = map[string]string{
 	"engine":                  "S engine/internal/segment engine/internal/vec internal/wal internal/order internal/codec internal/document internal/task internal/vfs",
 	"internal/collection":     "S internal/document internal/text internal/topology internal/task engine",
 	"internal/node":           "S engine internal/auth internal/collection internal/codec internal/config internal/consensus internal/document internal/network internal/order internal/replica internal/snapshot internal/task internal/text internal/topology internal/transfer internal/vfs internal/wal",
+	"internal/sim":            "S engine internal/auth internal/config internal/consensus internal/network internal/node internal/order internal/replica internal/topology internal/vfs internal/wal",
 	"internal/telemetry":      "S engine internal/auth internal/config internal/node internal/task",
 	"internal/rest":           "S engine internal/auth internal/config internal/document internal/node internal/task internal/telemetry internal/topology",
 	"internal/transferfile":   "",

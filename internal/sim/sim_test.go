@@ -1,0 +1,150 @@
+package sim
+
+import (
+	"cmp"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"testing/cryptotest"
+	"testing/synctest"
+	"time"
+)
+
+var (
+	seedFlag = flag.Uint64("seed", 0, "run the story of one seed, twice")
+	timeFlag = flag.Duration("sim.time", 0, "run stories of fresh seeds for so long")
+	logFlag  = flag.Bool("sim.log", false, "print what nodes and the driver log")
+)
+
+// run has one story happen.
+func run(t *testing.T, o Options, story func(w *World)) (out Outcome) {
+	t.Helper()
+	if *logFlag {
+		began := time.Time{}
+		o.Log = slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey {
+				if began.IsZero() {
+					began = a.Value.Time()
+				}
+				return slog.Duration("t", a.Value.Time().Sub(began))
+			}
+			return a
+		}})
+	}
+	cryptotest.SetGlobalRandom(t, o.Seed)
+	synctest.Test(t, func(t *testing.T) { out = Run(o, story) })
+	if out.Err == nil {
+		err, unsure := Judge(out.History, 20*time.Second)
+		out.Err = err
+		if unsure > 0 {
+			out.Counts["points that took the judge too long"] += uint64(unsure)
+		}
+	}
+	return out
+}
+
+// told is how a failure reads.
+func told(out Outcome, lines int) string {
+	return fmt.Sprintf("%v\nthe end of the trace:\n%s", out.Err, strings.Join(out.Lines[max(0, len(out.Lines)-lines):], "\n"))
+}
+
+func counted(m map[string]uint64) string {
+	var b strings.Builder
+	for _, k := range slices.Sorted(func(yield func(string) bool) {
+		for k := range m {
+			if !yield(k) {
+				return
+			}
+		}
+	}) {
+		fmt.Fprintf(&b, "%10d %s\n", m[k], k)
+	}
+	return b.String()
+}
+
+// TestSeed runs one story twice, as a failure told to.
+func TestSeed(t *testing.T) {
+	if *seedFlag == 0 {
+		t.Skip("no -seed")
+	}
+	o, story := Random(*seedFlag)
+	first := run(t, o, story)
+	t.Logf("%d machines: %s", o.Machines, summary(first))
+	if second := run(t, o, story); second.Digest != first.Digest {
+		t.Errorf("the second run was another one: %s", difference(first, second))
+	}
+	if first.Err != nil {
+		t.Fatal(told(first, 60))
+	}
+}
+
+func summary(o Outcome) string {
+	return fmt.Sprintf("%v of virtual time, %d steps, %d messages, %d calls, digest %x\n%s", o.Virtual.Round(time.Second), o.Steps, o.Messages, o.Calls, o.Digest, counted(o.Counts))
+}
+
+// difference is where two traces part, if that is in what was kept of them.
+func difference(a, b Outcome) string {
+	for i := range min(len(a.Lines), len(b.Lines)) {
+		if a.Lines[i] != b.Lines[i] {
+			before := strings.Join(a.Lines[max(0, i-8):i], "\n")
+			return fmt.Sprintf("%d and %d steps\n%s\n- %s\n+ %s", a.Steps, b.Steps, before, strings.Join(a.Lines[i:min(i+8, len(a.Lines))], "\n"), strings.Join(b.Lines[i:min(i+8, len(b.Lines))], "\n"))
+		}
+	}
+	return fmt.Sprintf("%d and %d steps; %v; %v", a.Steps, b.Steps, a.Err, b.Err)
+}
+
+// TestForAWhile runs stories of fresh seeds.
+func TestForAWhile(t *testing.T) {
+	if *seedFlag != 0 {
+		t.Skip("-seed asks for one story")
+	}
+	limit := cmp.Or(*timeFlag, 10*time.Second)
+	seed := uint64(1)
+	if *timeFlag > 0 {
+		seed = uint64(time.Now().UnixNano()) % 1e12
+	}
+	began := time.Now()
+	sum := Outcome{Counts: map[string]uint64{}}
+	stories := 0
+	for ; time.Since(began) < limit; seed++ {
+		o, story := Random(seed)
+		out := run(t, o, story)
+		stories++
+		sum.Digest ^= out.Digest
+		sum.Virtual, sum.Steps, sum.Messages, sum.Calls = sum.Virtual+out.Virtual, sum.Steps+out.Steps, sum.Messages+out.Messages, sum.Calls+out.Calls
+		for k, v := range out.Counts {
+			sum.Counts[k] += v
+		}
+		if out.Err != nil {
+			t.Errorf("seed %d: %s\nto repeat it: go test ./internal/sim -run TestSeed -seed %d", seed, told(out, 30), seed)
+			if *timeFlag == 0 {
+				break
+			}
+		}
+	}
+	t.Logf("%d stories in %v: %s", stories, time.Since(began).Round(time.Second), summary(sum))
+}
+
+// A seed tells the whole run: another one in the same process does the same, to the byte of each message. A machine so busy that
+// it stops this process within a step may disturb a run, so it is given three times.
+func TestASeedIsRepeated(t *testing.T) {
+	if *seedFlag != 0 {
+		t.Skip("-seed asks for one story")
+	}
+	for seed := uint64(1); seed <= 3; seed++ {
+		o, story := Random(seed)
+		first, again := run(t, o, story), Outcome{}
+		for range 3 {
+			if again = run(t, o, story); again.Digest == first.Digest {
+				break
+			}
+		}
+		if first.Digest != again.Digest {
+			t.Errorf("seed %d: no other run was the same: %s", seed, difference(first, again))
+		}
+	}
+}
