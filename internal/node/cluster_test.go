@@ -245,6 +245,34 @@ func TestShardNumberComesAgain(t *testing.T) {
 	})
 }
 
+// After a restart consensus may show a topology that is older than a replica here, and speaks of the one before it: it is not
+// acted on.
+func TestReplicaIsOfNoOlderTopology(t *testing.T) {
+	inCluster(t, 2, func(t *testing.T, w *wire, m []*member) {
+		replicated(t, m[0].n, "c", 1, 2)
+		upsert(t, m[0].n, "c", 0, 10)
+		var uuid, note string
+		for _, info := range m[0].n.machine.State().Collections {
+			uuid, note = info.Shards[0].UUID, noteOf(path.Join("/data/collections", info.UUID, "0"))
+		}
+		made := m[0].n.machine.State().Index + 3
+		m[1].stop(t)
+		must(t, vfs.WriteAtomic(m[1].disk, note, fmt.Appendf(nil, "%s %d", uuid, made)))
+		m[1].start(t, w, 1)
+		time.Sleep(3 * time.Second)
+		if now := m[1].n.machine.State().Index; now >= made || m[1].n.cluster.hub.Local(uuid) != nil {
+			t.Errorf("the replica was made at %d, is open %v at %d", made, m[1].n.cluster.hub.Local(uuid) != nil, now)
+		}
+		for i := 0; m[0].n.machine.State().Index < made; i++ {
+			replicated(t, m[0].n, fmt.Sprint("other", i), 1, 1)
+		}
+		eventually(t, "the replica is open", func() bool { return m[1].n.cluster.hub.Local(uuid) != nil })
+		if got := count(t, m[1].n, "c"); got != 10 {
+			t.Errorf("%d points", got)
+		}
+	})
+}
+
 // Files that are gone are not replaced by an empty shard that counts as one with everything.
 func TestLostFilesAreNotMadeAnew(t *testing.T) {
 	inCluster(t, 3, func(t *testing.T, w *wire, m []*member) {

@@ -2,10 +2,12 @@ package node
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"math"
 	"path"
 	"strconv"
+	"strings"
 
 	"github.com/sextantdb/sextant"
 	"github.com/sextantdb/sextant/internal/topology"
@@ -18,9 +20,16 @@ func (c *cluster) mayDelete(state *topology.State) bool {
 	return c.caught.Load() && state.Index >= c.actedOn()
 }
 
+// tooOld reports whether a topology is older than one that was acted on: no replica is made on its word, it may have been here,
+// and was dropped.
+func (c *cluster) tooOld(state *topology.State) bool {
+	known := c.actedOn()
+	return known != math.MaxUint64 && state.Index < known
+}
+
 const actedFile = "acted"
 
-// actedOn returns the index of the newest topology that listed a replica here and was acted on.
+// actedOn returns the index of the newest topology that was acted on and listed a replica here, or ended one.
 func (c *cluster) actedOn() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -75,14 +84,21 @@ func (c *cluster) noteListed(state *topology.State) {
 	}
 }
 
-// Beside the directory of a finished shard stands a note with its uuid: numbers of shards come again, uuids do not. An empty
-// note says that the directory is about to be removed.
+// Beside the directory of a finished shard stands a note: its uuid, since numbers of shards come again, and uuids do not; and the
+// index of the topology by which it was made. An empty note says that the directory is about to be removed.
 func noteOf(dir string) string { return dir + ".uuid" }
 
-// ofAnother reports whether a directory holds a shard that is no more.
-func (c *cluster) ofAnother(dir, uuid string) bool {
+func (c *cluster) writeNote(dir, uuid string, index uint64) error {
+	return vfs.WriteAtomic(c.n.fs, noteOf(dir), fmt.Appendf(nil, "%s %d", uuid, index))
+}
+
+// noted returns what the note beside a directory says. A shard is of no topology that is older than itself: a replica that was
+// dropped and came back must not do, after a restart that shows an old topology, what the one before it was to do.
+func (c *cluster) noted(dir string) (uuid string, made uint64, ok bool) {
 	b, err := vfs.ReadFile(c.n.fs, noteOf(dir))
-	return err == nil && string(b) != uuid
+	uuid, index, _ := strings.Cut(string(b), " ")
+	made, _ = strconv.ParseUint(index, 10, 64) // the first notes had none
+	return uuid, made, err == nil
 }
 
 // clear removes the directory of a shard.
@@ -127,21 +143,25 @@ func (c *cluster) load(s *slot, info *topology.Collection, settings sextant.Coll
 	if broken, _ := s.state(); broken != nil || noted || n.Recovery() != "" {
 		return nil // what is broken tells so itself
 	}
-	if err := vfs.WriteAtomic(n.fs, noteOf(s.dir), []byte(s.uuid)); err != nil {
+	if err := c.writeNote(s.dir, s.uuid, index); err != nil {
 		return errors.Join(err, s.close())
 	}
 	return nil
 }
 
-// leave ends a replica here and removes its files.
-func (c *cluster) leave(s *slot) {
+// leave ends a replica here, which the topology of an index does not list, and removes its files.
+func (c *cluster) leave(s *slot, index uint64) {
 	s.leave()
 	c.hub.Remove(s.uuid)
 	c.forget(s.uuid)
 	if err := s.close(); err != nil {
 		c.n.log.Warn("a replica was not closed well", "shard", s.uuid, "err", err)
 	}
-	if err := c.clear(s.dir); err != nil {
+	err := c.act(index) // no topology older than this one makes it anew
+	if err == nil {
+		err = c.clear(s.dir)
+	}
+	if err != nil {
 		c.n.log.Warn("the files of a replica that left are still there", "shard", s.uuid, "err", err)
 	}
 }

@@ -168,20 +168,28 @@ func (c *cluster) host(h *hosted, name string, info *topology.Collection, state 
 	}
 	var loading errgroup.Group
 	loading.SetLimit(loadsAtOnce)
-	later := false // something waits until data may be deleted
+	later := false // something waits until data may be deleted, or until the topology is as new as a shard here
 	for _, id := range info.ShardIDs() {
 		shard := info.Shards[id]
 		_, mine := shard.Replicas[n.peer]
 		s := slots[id]
 		dir := path.Join(n.dir, collectionsDir, info.UUID, fmt.Sprint(id))
-		if s != nil && (!mine || s.uuid != shard.UUID) || s == nil && mine && c.ofAnother(dir, shard.UUID) {
+		uuid, made, noted := "", uint64(0), false
+		if s == nil && mine {
+			uuid, made, noted = c.noted(dir)
+		}
+		if noted && uuid == shard.UUID && made > state.Index || s == nil && mine && !noted && c.tooOld(state) {
+			later = true
+			continue
+		}
+		if s != nil && (!mine || s.uuid != shard.UUID) || noted && uuid != shard.UUID {
 			if !c.mayDelete(state) {
 				later = true
 				continue
 			}
 			if s != nil {
 				delete(slots, id)
-				c.leave(s)
+				c.leave(s, state.Index)
 				s = nil
 			} else if err := c.clear(dir); err != nil {
 				n.log.Warn("the files of a shard that is no more cannot be removed", "dir", dir, "err", err)
@@ -217,7 +225,7 @@ func (c *cluster) host(h *hosted, name string, info *topology.Collection, state 
 			later = true
 			continue
 		}
-		c.leave(slots[id])
+		c.leave(slots[id], state.Index)
 		delete(slots, id)
 	}
 	h.held.Store(&slots)

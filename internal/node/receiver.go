@@ -16,7 +16,6 @@ import (
 	"github.com/sextantdb/sextant/internal/replica"
 	"github.com/sextantdb/sextant/internal/topology"
 	"github.com/sextantdb/sextant/internal/transfer"
-	"github.com/sextantdb/sextant/internal/vfs"
 )
 
 // intake is a generation that a transfer fills here, aside of what the shard is now.
@@ -351,7 +350,7 @@ func (c *cluster) noteShard(s *slot) error {
 	if _, err := c.n.fs.Stat(noteOf(s.dir)); err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return vfs.WriteAtomic(c.n.fs, noteOf(s.dir), []byte(s.uuid))
+	return c.writeNote(s.dir, s.uuid, c.n.machine.State().Index)
 }
 
 func (c *cluster) dropIntake(i *intake) {
