@@ -110,19 +110,19 @@ func TestABaseIsTheStateAtOneEntry(t *testing.T) {
 			had := newSaga(t, seed+100) // what the receiver has
 			old := had.settle()
 			had.use(old, 1, 10, never)
-			used := make(chan struct{})
-			go func() {
+			used, pause, config := make(chan struct{}), time.Duration(g.IntN(300))*time.Millisecond, had.config()
+			go func() { // it alone uses the random numbers of the sagas now
 				defer close(used)
 				g.use(s, 2, 40, never)
 				had.use(old, 1, 5, never)
 			}()
-			time.Sleep(time.Duration(g.IntN(300)) * time.Millisecond)
+			time.Sleep(pause)
 			b, err := s.OpenBase(t.Context())
 			g.must(err)
 			w := newWorkload(seed, 30)
 			_, err = engine.NewIntake(shardDir, b.Head(), engine.Attempt{Transfer: 12, Attempt: 2}, engine.Options{FS: had.disk})
 			g.must(err)
-			in, err := fill(b, w, shardDir, engine.Options{FS: had.disk, Config: had.config()})
+			in, err := fill(b, w, shardDir, engine.Options{FS: had.disk, Config: config})
 			g.must(err)
 			reader, err := s.OpenLog(b.At().Seq + 1)
 			g.must(err)
@@ -470,5 +470,42 @@ func TestAnIntakeSealsOnTheWay(t *testing.T) {
 	must(t, err)
 	if !reflect.DeepEqual(a, c) {
 		t.Fatal("the points differ")
+	}
+}
+
+// A disk that is too small ends a copy while others still can use it.
+func TestAnIntakeLeavesRoomOnTheDisk(t *testing.T) {
+	config := sextant.DefaultConfig()
+	config.WAL.CapacityMB = 1
+	opts := engine.Options{FS: &vfs.Mem{}, Config: config}
+	s := large(t, shardDir, 40_000, opts)
+	defer s.Close()
+	b, err := s.OpenBase(t.Context())
+	must(t, err)
+	defer b.Close()
+	disk := &vfs.Mem{}
+	disk.SetSize(5 << 20)
+	opts.FS = disk
+	in, err := engine.NewIntake(shardDir, b.Head(), someAttempt, opts)
+	must(t, err)
+	for err == nil {
+		var batch []byte
+		var n int
+		batch, n, err = b.Next(t.Context(), 1<<20, 256<<10)
+		must(t, err)
+		if n == 0 {
+			t.Fatal("it fits")
+		}
+		_, err = in.Add(t.Context(), batch)
+	}
+	if space, _ := disk.Free(shardDir); !strings.Contains(err.Error(), "Not enough space available") || space.Free < 2<<20 {
+		t.Errorf("%d bytes are free: %v", space.Free, err)
+	}
+	if again := in.Complete(t.Context()); again == nil {
+		t.Error("it is complete")
+	}
+	must(t, in.Discard())
+	if space, _ := disk.Free(shardDir); space.Free < 4<<20 {
+		t.Errorf("%d bytes are free behind it", space.Free)
 	}
 }

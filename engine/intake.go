@@ -209,6 +209,9 @@ func (i *Intake) seal(ctx context.Context) error {
 	if id == "" {
 		return nil
 	}
+	if err := i.room(); err != nil {
+		return err
+	}
 	view := i.state.Publish()
 	defer view.Release()
 	var head []segment.Part
@@ -228,6 +231,19 @@ func (i *Intake) seal(ctx context.Context) error {
 		}
 	}
 	return i.state.Replace(out, remap)
+}
+
+// room ends an intake before the disk is so full that shards refuse updates.
+func (i *Intake) room() error {
+	space, err := i.fs.Free(i.own)
+	if err != nil {
+		return err
+	}
+	_, bytes := i.state.HeadSize()
+	if need := uint64(bytes) + 2*i.man.Config.WAL.CapacityMB<<20; space.Free < need {
+		return sextant.Errorf(sextant.Internal, "Not enough space available for a copy of the shard, needed: %d, available: %d", need, space.Free)
+	}
+	return nil
 }
 
 // Complete makes the generation durable, if it is what the head of the base said: as many points, of the same digest. It does not
