@@ -120,7 +120,11 @@ func (l *load) write(s *set, k int, rng *rand.Rand) {
 		for _, id := range ids {
 			s.book.Write(id, wrote)
 		}
+		changes := l.w.state[peer].was.Load()
 		status, err := l.w.c.Call(peer, method, path+flags, body, nil)
+		if l.w.state[peer].was.Load() != changes { // it waited for a peer that was lost, which is nobody else's fault
+			last = time.Now()
+		}
 		outcome := history.Acknowledged
 		if err != nil {
 			outcome = history.Unknown
@@ -177,6 +181,7 @@ func (l *load) read(s *set, rng *rand.Rand) {
 		}
 		k := rng.IntN(writersEach)
 		mine := map[string]any{"must": []any{map[string]any{"key": "w", "match": map[string]any{"value": k}}}}
+		changes := l.w.state[peer].was.Load()
 		var err error
 		var found []record
 		switch rng.IntN(3) {
@@ -189,8 +194,12 @@ func (l *load) read(s *set, rng *rand.Rand) {
 			_, err = l.w.c.Call(peer, "POST", "/collections/"+s.name+"/points/scroll", map[string]any{"limit": 1000, "filter": mine, "with_vector": true, "with_payload": true}, &page)
 			found = page.Points
 		}
+		same := l.w.state[peer].was.Load() == changes
+		if !same {
+			last = time.Now()
+		}
 		if err != nil {
-			l.w.tally.readFailed(s.name, l.w.state[peer].get() == isWell, err)
+			l.w.tally.readFailed(s.name, same, err)
 			continue
 		}
 		l.w.tally.count("reads")

@@ -11,7 +11,10 @@ import (
 )
 
 // condition is how a peer is, as far as faults go.
-type condition struct{ v atomic.Int32 }
+type condition struct {
+	v   atomic.Int32
+	was atomic.Int64 // how often it changed
+}
 
 const (
 	isWell   int32 = iota
@@ -20,7 +23,7 @@ const (
 )
 
 func (c *condition) get() int32  { return c.v.Load() }
-func (c *condition) set(v int32) { c.v.Store(v) }
+func (c *condition) set(v int32) { c.v.Store(v); c.was.Add(1) }
 
 // tally is everything that is counted.
 type tally struct {
@@ -189,7 +192,7 @@ func (y *tally) report(where string, seed uint64, peers int, burn time.Duration)
 	list(y.operations)
 	say("\n| answers that were no acknowledgement | |\n|---|---|")
 	list(y.failures)
-	say("\n| collection | the last fault | longest stall of a client that asks peers that are well: write | read |\n|---|---|---|---|")
+	say("\n| collection | the last fault | longest stall of a client while the peer that it asks is well: write | read |\n|---|---|---|---|")
 	for _, k := range slices.Sorted(maps.Keys(y.writeStalls)) {
 		say("| %s | %v | %v |", k, y.writeStalls[k].Round(time.Millisecond), y.readStalls[k].Round(time.Millisecond))
 	}
