@@ -106,7 +106,7 @@ func (w *world) small(i int) {
 		return
 	}
 	dir := w.t.TempDir()
-	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=512m", "sextant-fire", dir).CombinedOutput(); err != nil {
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=192m", "sextant-fire", dir).CombinedOutput(); err != nil {
 		w.t.Logf("no disk can be filled: %v: %s", err, out)
 		return
 	}

@@ -49,7 +49,11 @@ func (v *watch) look(w *world, asked int, number map[uint64]int, lost map[string
 			switch since, away := lost[key]; {
 			case r.State == "Active":
 				if away {
-					w.tally.recovered(key, time.Since(since))
+					took := time.Since(since)
+					w.tally.recovered(key, took)
+					if took > 20*time.Second {
+						w.t.Logf("%s: %s is active again after %v", time.Now().Format("15:04:05.000"), key, took.Round(time.Millisecond))
+					}
 				}
 				delete(lost, key)
 			case !away, !well: // its time begins when its peer is well

@@ -3,7 +3,7 @@
 // Each point is a register. One client at a time writes it, and numbers its writes upwards; 0 is a point that does not exist.
 // A write whose outcome is unknown may have happened; it may also happen later, when whoever carried it was slow. So what is
 // found must be the last acknowledged write or an unknown one. An unknown one that was begun before the last acknowledged one is
-// allowed but counted, since it should be rare: it was carried past the end of its request.
+// allowed if that is not long ago, but counted, since it should be rare: it was carried past the end of its request.
 // Concurrency: everything may be called from any goroutine.
 package history
 
@@ -12,6 +12,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Value is what a point holds.
@@ -26,9 +27,28 @@ type Book struct {
 
 type register struct {
 	acked   Value
-	last    Value   // tried
-	unknown []Value // begun after acked
-	older   []Value // unknown, begun before
+	last    Value     // tried
+	unknown []Value   // begun after acked
+	older   []carried // unknown, begun before
+}
+
+// carried is a write that nobody answered. It may still come until nobody can carry it any more.
+type carried struct {
+	v     Value
+	until time.Time
+}
+
+// carriage is for how long after its end a request may still be under way somewhere.
+const carriage = 20 * time.Second
+
+func (r *register) mayCome(v Value) bool {
+	return slices.ContainsFunc(r.older, func(c carried) bool { return c.v == v })
+}
+
+// forget drops what cannot come any more.
+func (r *register) forget() {
+	now := time.Now()
+	r.older = slices.DeleteFunc(r.older, func(c carried) bool { return now.After(c.until) })
 }
 
 // Outcome of a write.
@@ -68,7 +88,11 @@ func (b *Book) End(id uint64, v Value, o Outcome) {
 	}
 	switch o {
 	case Acknowledged:
-		r.acked, r.older, r.unknown = v, append(r.older, r.unknown[:n]...), nil
+		r.forget()
+		for _, v := range r.unknown[:n] {
+			r.older = append(r.older, carried{v, time.Now().Add(carriage)})
+		}
+		r.acked, r.unknown = v, nil
 		b.acked++
 	case Refused:
 		r.unknown = r.unknown[:n]
@@ -108,7 +132,8 @@ func (b *Book) Now(id uint64, got Value) string {
 	if r == nil {
 		r = &register{}
 	}
-	if got == r.acked || slices.Contains(r.unknown, got) || slices.Contains(r.older, got) {
+	r.forget()
+	if got == r.acked || slices.Contains(r.unknown, got) || r.mayCome(got) {
 		return ""
 	}
 	return r.line(id, got)
@@ -128,10 +153,11 @@ func (b *Book) Judge(found map[uint64]Value) (v Verdict) {
 	defer b.mu.Unlock()
 	for _, id := range slices.Sorted(maps.Keys(b.points)) {
 		r, got := b.points[id], found[id]
+		r.forget()
 		line := r.line(id, got)
 		switch {
 		case got == r.acked || slices.Contains(r.unknown, got):
-		case slices.Contains(r.older, got):
+		case r.mayCome(got):
 			v.Late = append(v.Late, line)
 		case got < 0 || got > r.last:
 			v.Invented = append(v.Invented, line)

@@ -1,6 +1,10 @@
 package history
 
-import "testing"
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
 
 func TestJudge(t *testing.T) {
 	var b Book
@@ -31,4 +35,23 @@ func TestJudge(t *testing.T) {
 	if b.Certain(1) {
 		t.Error("a point with an unanswered delete exists for sure")
 	}
+}
+
+// What nobody answered may still come for a while, but not for ever: else every loss could be explained by it.
+func TestAnUnknownWriteComesSoonOrNever(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b Book
+		b.Write(1, 1)
+		b.End(1, 1, Unknown)
+		b.Write(1, 2)
+		b.End(1, 2, Acknowledged)
+		found := map[uint64]Value{1: 1}
+		if v := b.Judge(found); len(v.Late) != 1 || len(v.Wrong()) != 0 {
+			t.Error(v)
+		}
+		time.Sleep(carriage + time.Second)
+		if v := b.Judge(found); len(v.Late) != 0 || len(v.Lost) != 1 {
+			t.Error(v)
+		}
+	})
 }
