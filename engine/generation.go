@@ -18,10 +18,12 @@ import (
 //	LOCK         held while the shard is open
 //	g1/          a generation: MANIFEST, files that it names, wal/
 //	g2/          a generation that is being filled aside, or was left behind; it counts for nothing
+//	RESTORE      "sextant-restore 1 <generation> <id> <crc32c>\n", while a generation waits for the word to take over
 //
-// Generations that CURRENT does not name are removed at open. Anything of another name is left alone.
+// Generations that neither CURRENT nor RESTORE names are removed at open. Anything of another name is left alone.
 const (
 	currentFile = "CURRENT"
+	restoreFile = "RESTORE"
 	lockFile    = "LOCK"
 	logDir      = "wal"
 )
@@ -72,9 +74,13 @@ func parseGeneration(name string) (n uint64, ok bool) {
 	return n, true
 }
 
-// removeOthers removes every generation but one. The process may have died before CURRENT was durable: a power failure must
+// removeOthers removes every generation but one, and one that waits to be restored. The process may have died before CURRENT was durable: a power failure must
 // not bring back the one before without its files, so CURRENT comes first.
 func removeOthers(fsys vfs.FS, dir string, keep uint64) error {
+	waits, _, err := readRestore(fsys, dir)
+	if err != nil {
+		return err
+	}
 	infos, err := fsys.List(dir)
 	if err == nil {
 		err = fsys.SyncDir(dir)
@@ -82,7 +88,7 @@ func removeOthers(fsys vfs.FS, dir string, keep uint64) error {
 	removed := false
 	for i := 0; i < len(infos) && err == nil; i++ {
 		name := infos[i].Name
-		if n, ok := parseGeneration(name); ok && infos[i].Dir && n != keep {
+		if n, ok := parseGeneration(name); ok && infos[i].Dir && n != keep && n != waits {
 			err, removed = fsys.RemoveAll(path.Join(dir, name)), true
 		}
 	}

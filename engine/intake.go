@@ -147,7 +147,7 @@ func (i *Intake) prepare() (*sextant.CollectionConfig, error) {
 
 // belong makes a manifest of another replica one of this shard.
 func (i *Intake) belong(m *manifest, old *sextant.CollectionConfig, by Attempt) {
-	m.ActiveThrough, m.Transfer = nil, &by
+	m.ActiveThrough, m.Transfer, m.Restored = nil, &by, 0
 	switch {
 	case configured(i.opts.Config):
 		m.Config = &i.opts.Config

@@ -44,7 +44,9 @@ type manifest struct {
 	Evicted []eviction `json:"evicted,omitempty"`
 	// Transfer is what built the generation.
 	Transfer *Attempt `json:"transfer,omitempty"`
-	Digest   []byte   `json:"digest"`
+	// Restored is the id of the restore that brought the generation, as its caller named it; 0: none.
+	Restored uint64 `json:"restored,omitempty"`
+	Digest   []byte `json:"digest"`
 
 	Schema   segment.Schema            `json:"schema"`
 	Segments []segmentEntry            `json:"segments"`

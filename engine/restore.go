@@ -162,7 +162,7 @@ func (p *predecessor) adopt(m *manifest) (order.Term, error) {
 		}
 		m.Config = p.m.Config
 	}
-	m.UUID, m.ActiveThrough, m.Transfer = newUUID(), nil, nil
+	m.UUID, m.ActiveThrough, m.Transfer, m.Restored = newUUID(), nil, nil, 0
 	if p.last.Seq > m.At.Seq {
 		// The same points, as of a later place. No entry of the term needs to stand there: the log begins behind it.
 		next := order.Pos{Seq: p.last.Seq, Term: max(m.History.Last(), p.last.Term)}

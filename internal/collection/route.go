@@ -20,9 +20,9 @@ func StandingOf(s *topology.Shard) (out Standing) {
 		return out
 	}
 	out.Early = len(s.Replicas) > 0
-	for _, r := range s.Replicas {
-		out.Readable = out.Readable || r.State.Readable()
-		out.Active = out.Active || r.State.Sends()
+	for p, r := range s.Replicas {
+		out.Readable = out.Readable || s.MayRead(p)
+		out.Active = out.Active || r.State.Sends() || r.State == topology.ManualRecovery && r.InSync
 		out.Early = out.Early && r.State == topology.ActiveRead
 	}
 	return out

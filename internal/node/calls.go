@@ -30,6 +30,7 @@ const (
 	callRead     = "read"
 	callBarrier  = "barrier"
 	callInfo     = "info"
+	callLast     = "last"
 	callSight    = "sight"
 	callCommit   = "commit"
 
@@ -79,6 +80,8 @@ func (c *cluster) Call(ctx context.Context, from topology.PeerID, method string,
 	switch method {
 	case callRanges:
 		out, err = c.serveRanges(uuid, body)
+	case callLast:
+		out, err = c.serveLast(uuid)
 	case callStand, callBegin, callStep, callComplete, callFeed, callAdmit:
 		out, err = c.serveTransfer(ctx, from, method, uuid, body)
 	default:

@@ -62,7 +62,7 @@ func (n *Node) CreateCollection(ctx context.Context, a auth.Access, name string,
 		return err
 	}
 	return n.changing(ctx, "Create collection", timeout, func(ctx context.Context) error {
-		_, err := n.create(ctx, name, settings, nil)
+		_, err := n.create(ctx, name, settings, nil, nil)
 		return err
 	})
 }
@@ -71,14 +71,15 @@ func (n *Node) CreateCollection(ctx context.Context, a auth.Access, name string,
 // all of them.
 const maxShards = 1024
 
-// create adds a collection to the topology and opens its shards. The caller holds the change token.
-func (n *Node) create(ctx context.Context, name string, settings sextant.CollectionConfig, fields map[string]sextant.FieldSpec) (*hosted, error) {
+// create adds a collection to the topology and opens its shards. One of a cluster that is made for an archive gets the shards of
+// that. The caller holds the change token.
+func (n *Node) create(ctx context.Context, name string, settings sextant.CollectionConfig, fields map[string]sextant.FieldSpec, archived []shardBody) (*hosted, error) {
 	if got := settings.Params.ShardNumber; got > maxShards {
 		return nil, sextant.Errorf(sextant.BadRequest, "Can't create collection with name %s. It would have %d shards, the limit is %d", name, got, maxShards)
 	}
 	made := topology.Collection{UUID: n.newUUID(), Config: settings, Fields: fields, Shards: map[topology.ShardID]*topology.Shard{}}
 	if n.cluster != nil {
-		n.cluster.distribute(&made)
+		n.cluster.distribute(&made, archived)
 	} else if !made.Custom() {
 		for shard := range topology.ShardID(settings.Params.ShardNumber) {
 			one := topology.NewShard(n.newUUID(), []topology.PeerID{n.peer}, topology.Active)

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/sextantdb/sextant"
+	"github.com/sextantdb/sextant/engine"
 	"github.com/sextantdb/sextant/internal/topology"
 	"github.com/sextantdb/sextant/internal/vfs"
 )
@@ -127,6 +128,15 @@ func (c *cluster) load(s *slot, info *topology.Collection, settings sextant.Coll
 	noted := err == nil
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
+	}
+	prepared, err := engine.PreparedRestore(n.fs, s.dir)
+	if err != nil {
+		return err
+	}
+	s.prepared.Store(prepared)
+	if r := info.Shards[s.id].RestoreOf(n.peer); r != nil && r.Decided { // a pass puts the data into their place
+		s.put(replacing, nil)
+		return nil
 	}
 	if n.unmade(s.dir) {
 		shard := info.Shards[s.id]

@@ -146,6 +146,7 @@ func (c *cluster) pass() {
 	c.receive()
 	c.settle(state)
 	c.abandon(state)
+	c.restores(state)
 	c.send(state)
 	c.recover(state)
 	c.mu.Lock()

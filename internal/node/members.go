@@ -335,14 +335,30 @@ func (c *cluster) defaults(s config.Storage) config.Storage {
 }
 
 // distribute places the shards of a new collection.
-func (c *cluster) distribute(made *topology.Collection) {
-	if made.Custom() {
-		return
-	}
+func (c *cluster) distribute(made *topology.Collection, archived []shardBody) {
 	peers := slices.Sorted(maps.Keys(c.n.machine.State().Peers))
-	p := made.Config.Params
-	for i, where := range topology.Distribute(int(p.ShardNumber), int(max(p.ReplicationFactor, 1)), peers, c.n.chance()) {
+	factor := int(max(made.Config.Params.ReplicationFactor, 1))
+	if len(archived) == 0 {
+		if made.Custom() {
+			return
+		}
+		for i := range made.Config.Params.ShardNumber {
+			archived = append(archived, shardBody{ID: topology.ShardID(i), Elsewhere: true})
+		}
+	}
+	here := slices.ContainsFunc(archived, func(s shardBody) bool { return !s.Elsewhere })
+	for i, where := range topology.Distribute(len(archived), factor, peers, c.n.chance()) {
+		switch at := slices.Index(where, c.n.peer); {
+		case !archived[i].Elsewhere && at < 0:
+			where[0] = c.n.peer // who brings the data
+		case here && archived[i].Elsewhere && at >= 0:
+			others := slices.DeleteFunc(slices.Clone(peers), func(p topology.PeerID) bool { return slices.Contains(where, p) })
+			if len(others) > 0 { // who will bring these is another one
+				where[at] = others[c.n.chance().IntN(len(others))]
+			}
+		}
 		one := topology.NewShard(c.n.newUUID(), where, topology.Initializing)
-		made.Shards[topology.ShardID(i)] = &one
+		one.Key = archived[i].Key
+		made.Shards[archived[i].ID] = &one
 	}
 }

@@ -334,14 +334,7 @@ func (c *cluster) adopt(ctx context.Context, i *intake) (err error) {
 		s.put(quarantined(openErr), openErr)
 		return errors.Join(err, openErr)
 	}
-	s.put(now, nil)
-	c.enlist(s)
-	if s.leaving() {
-		c.hub.Remove(s.uuid)
-	}
-	c.mu.Lock()
-	delete(c.aligned, s.uuid)
-	c.mu.Unlock()
+	c.put(s, now)
 	return err
 }
 

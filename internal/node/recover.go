@@ -52,7 +52,7 @@ func (n *Node) RecoverSnapshot(ctx context.Context, a auth.Access, collection st
 			return sextant.Errorf(sextant.WrongInput, "Snapshot checksum mismatch: expected %s, got %s", want, sum)
 		}
 	}
-	return n.restore(ctx, collection, shard, file, true)
+	return n.restore(ctx, collection, shard, file, o.Priority, true)
 }
 
 // check refuses options that cannot be meant.
@@ -147,16 +147,20 @@ func (n *Node) UploadSnapshot(ctx context.Context, a auth.Access, collection str
 	}
 	if !wait && n.background("recover an uploaded snapshot", func(ctx context.Context) error {
 		defer n.removeFile(file)
-		return n.restore(ctx, collection, shard, file, true)
+		return n.restore(ctx, collection, shard, file, o.Priority, true)
 	}) {
 		return nil
 	}
 	defer n.removeFile(file)
-	return n.restore(ctx, collection, shard, file, true)
+	return n.restore(ctx, collection, shard, file, o.Priority, true)
 }
 
-// restore replaces a shard or a collection by what a file holds. Without replace an existing collection is refused.
-func (n *Node) restore(ctx context.Context, name string, shard *uint32, file string, replace bool) error {
+// restore replaces a shard or a collection by what a file holds. Without replace an existing collection is refused. In a cluster
+// priority says what becomes of other replicas.
+func (n *Node) restore(ctx context.Context, name string, shard *uint32, file, priority string, replace bool) error {
+	if n.Recovery() != "" {
+		return recovering(n.Recovery()).why("recover")
+	}
 	f, err := n.fs.Open(file)
 	if err != nil {
 		return err
@@ -164,9 +168,9 @@ func (n *Node) restore(ctx context.Context, name string, shard *uint32, file str
 	defer f.Close()
 	start := time.Now()
 	if shard != nil {
-		err = n.restoreShard(ctx, name, *shard, f)
+		err = n.restoreShard(ctx, name, *shard, f, priority)
 	} else {
-		err = n.restoreCollection(ctx, name, func() io.Reader { return whole(f) }, replace)
+		err = n.restoreCollection(ctx, name, func() io.Reader { return whole(f) }, priority, replace)
 	}
 	if err != nil {
 		n.log.Warn("a snapshot was not restored", "collection", name, "err", err)
@@ -190,7 +194,7 @@ func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 // restoreCollection checks a whole archive, makes the collection if it is missing, replaces the data of its shards, and
 // gives it the payload indexes of the archive.
-func (n *Node) restoreCollection(ctx context.Context, name string, open func() io.Reader, replace bool) error {
+func (n *Node) restoreCollection(ctx context.Context, name string, open func() io.Reader, priority string, replace bool) error {
 	manifest, streams, err := snapshot.Verify(open(), nil)
 	if err != nil {
 		return err
@@ -200,7 +204,7 @@ func (n *Node) restoreCollection(ctx context.Context, name string, open func() i
 		return sextant.Errorf(sextant.BadRequest, "Snapshot file is not valid: it is no snapshot of a collection")
 	}
 	for _, s := range body.Shards {
-		if !slices.Contains(streams, fmt.Sprintf("shards/%d", s.ID)) {
+		if !s.Elsewhere && !slices.Contains(streams, fmt.Sprintf("shards/%d", s.ID)) {
 			return sextant.Errorf(sextant.BadRequest, "Snapshot file is not valid: shard %d is missing", s.ID)
 		}
 	}
@@ -225,10 +229,13 @@ func (n *Node) restoreCollection(ctx context.Context, name string, open func() i
 		if err := compatible(c.Config.Params, body.Config.Params); err != nil {
 			return err
 		}
+		if err := sameKeys(c, body.Shards); err != nil {
+			return err
+		}
 	}
 	h.loading.Add(1)
 	defer h.loading.Add(-1)
-	if err := n.fill(ctx, h, open()); err != nil {
+	if err := n.fill(ctx, h, open(), priority); err != nil {
 		if made {
 			err = errors.Join(err, n.changing(context.WithoutCancel(ctx), "Delete collection", 0, func(ctx context.Context) error {
 				return n.drop(ctx, h.c.Name(), h.uuid)
@@ -236,15 +243,24 @@ func (n *Node) restoreCollection(ctx context.Context, name string, open func() i
 		}
 		return err
 	}
+	return n.giveFields(ctx, h, func(map[string]sextant.FieldSpec) map[string]sextant.FieldSpec { return body.Fields })
+}
+
+// giveFields changes the payload indexes of a collection whose data were restored, and waits until its shards have them.
+func (n *Node) giveFields(ctx context.Context, h *hosted, edit func(map[string]sextant.FieldSpec) map[string]sextant.FieldSpec) error {
 	return n.changing(ctx, "Recover snapshot", collection.DefaultWriteTimeout, func(ctx context.Context) error {
-		_, err := n.amend(ctx, h.c.Name(), WriteOptions{Wait: true}, func(c *topology.Collection) error {
-			if c.UUID != h.uuid {
-				return missing(name)
+		for {
+			_, err := n.amend(ctx, h.c.Name(), WriteOptions{Wait: true}, func(c *topology.Collection) error {
+				if c.UUID != h.uuid {
+					return missing(h.c.Name())
+				}
+				c.Fields = edit(c.Fields)
+				return nil
+			})
+			if !errors.Is(err, topology.ErrRace) { // else another peer restores its part, too
+				return err
 			}
-			c.Fields = body.Fields
-			return nil
-		})
-		return err
+		}
 	})
 }
 
@@ -257,21 +273,43 @@ func (n *Node) createFor(ctx context.Context, name string, body collectionBody) 
 		return nil, err
 	}
 	err = n.changing(ctx, "Create collection", collection.DefaultWriteTimeout, func(ctx context.Context) error {
-		h, err = n.create(ctx, name, body.Config, body.Fields)
+		h, err = n.create(ctx, name, body.Config, body.Fields, body.Shards)
 		return err
 	})
 	return h, err
 }
 
+const incompatible = "Snapshot is not compatible with existing collection: "
+
 // compatible refuses an archive whose points would not fit.
 func compatible(have, want sextant.CollectionParams) error {
-	const prefix = "Snapshot is not compatible with existing collection: "
 	if have.ShardNumber != want.ShardNumber {
-		return sextant.Errorf(sextant.WrongInput, prefix+"Collection shard number: %d Snapshot shard number: %d", have.ShardNumber, want.ShardNumber)
+		return sextant.Errorf(sextant.WrongInput, incompatible+"Collection shard number: %d Snapshot shard number: %d", have.ShardNumber, want.ShardNumber)
 	}
 	a, b := sextant.CollectionConfig{Params: have}, sextant.CollectionConfig{Params: want}
 	if !reflect.DeepEqual(a.Schema().Vectors, b.Schema().Vectors) {
-		return sextant.Errorf(sextant.WrongInput, prefix+"Collection vectors: %s Snapshot Vectors: %s", printed(have), printed(want))
+		return sextant.Errorf(sextant.WrongInput, incompatible+"Collection vectors: %s Snapshot Vectors: %s", printed(have), printed(want))
+	}
+	return nil
+}
+
+// sameKeys refuses an archive whose shards belong to other keys than those here.
+func sameKeys(c *topology.Collection, shards []shardBody) error {
+	text := func(k *topology.ShardKey) string {
+		if k == nil {
+			return "none"
+		}
+		return k.String()
+	}
+	for _, s := range shards {
+		have := c.Shards[s.ID]
+		switch {
+		case s.Elsewhere || have == nil && !c.Custom():
+		case have == nil:
+			return sextant.Errorf(sextant.WrongInput, incompatible+"Collection has no shard %d Snapshot shard key: %s", s.ID, text(s.Key))
+		case (have.Key == nil) != (s.Key == nil) || have.Key != nil && *have.Key != *s.Key:
+			return sextant.Errorf(sextant.WrongInput, incompatible+"Collection shard key of shard %d: %s Snapshot shard key: %s", s.ID, text(have.Key), text(s.Key))
+		}
 	}
 	return nil
 }
@@ -288,7 +326,7 @@ func printed(p sextant.CollectionParams) string {
 }
 
 // fill replaces the data of every shard that the archive holds.
-func (n *Node) fill(ctx context.Context, h *hosted, r io.Reader) error {
+func (n *Node) fill(ctx context.Context, h *hosted, r io.Reader, priority string) error {
 	archive, err := snapshot.NewReader(r)
 	if err != nil {
 		return err
@@ -302,8 +340,8 @@ func (n *Node) fill(ctx context.Context, h *hosted, r io.Reader) error {
 			return err
 		}
 		var id topology.ShardID
-		if _, err := fmt.Sscanf(name, "shards/%d", &id); err == nil && h.slots()[id] != nil {
-			if err := n.exchange(ctx, h, h.slots()[id], stream); err != nil {
+		if _, err := fmt.Sscanf(name, "shards/%d", &id); err == nil {
+			if err := n.fillShard(ctx, h, id, stream, priority); err != nil {
 				return err
 			}
 		}
@@ -313,42 +351,61 @@ func (n *Node) fill(ctx context.Context, h *hosted, r io.Reader) error {
 	}
 }
 
+// fillShard replaces the data of one shard of a collection that is being restored. A shard that is not here is passed over, but in a
+// cluster it comes here if it is empty: its collection was made for the archive of another peer.
+func (n *Node) fillShard(ctx context.Context, h *hosted, id topology.ShardID, r io.Reader, priority string) error {
+	s := h.slots()[id]
+	if n.cluster == nil {
+		if s == nil {
+			return nil
+		}
+		return n.exchange(ctx, h, s, r)
+	}
+	w := restoreWish{priority: priority}
+	if _, info, err := n.machine.State().Collection(h.c.Name()); err == nil && !info.Custom() { // keys have factors of their own
+		w.factor = int(info.Config.Params.ReplicationFactor)
+	}
+	if s == nil {
+		points, err := h.c.Count(ctx, nil, true, collection.Read{Shard: &id})
+		if w.add = err == nil && points == 0 && priority != "replica"; !w.add {
+			n.log.Warn("a shard of a snapshot is not restored, since it is not on this peer", "collection", h.c.Name(), "shard", id, "points", points, "err", err)
+			return nil
+		}
+	}
+	return n.cluster.exchange(ctx, h, id, r, w)
+}
+
 // restoreShard replaces the data of one shard. Indexes that come with it are made for the whole collection.
-func (n *Node) restoreShard(ctx context.Context, name string, shard uint32, f vfs.File) error {
+func (n *Node) restoreShard(ctx context.Context, name string, shard uint32, f vfs.File, priority string) error {
 	s, err := n.scope(auth.All(), name, &shard, auth.Manage)
 	if err != nil {
 		return err
 	}
 	s.h.loading.Add(1)
 	defer s.h.loading.Add(-1)
-	if err := n.exchange(ctx, s.h, s.slot, whole(f)); err != nil {
+	if n.cluster != nil {
+		err = n.cluster.exchange(ctx, s.h, s.slot.id, whole(f), restoreWish{priority: priority})
+	} else {
+		err = n.exchange(ctx, s.h, s.slot, whole(f))
+	}
+	if err != nil {
 		return err
 	}
 	brought := s.slot.current().Schema().Fields
-	return n.changing(ctx, "Recover snapshot", collection.DefaultWriteTimeout, func(ctx context.Context) error {
-		_, err := n.amend(ctx, s.name, WriteOptions{Wait: true}, func(c *topology.Collection) error {
-			if c.UUID != s.h.uuid {
-				return missing(name)
-			}
-			all := map[string]sextant.FieldSpec{}
-			for key, spec := range brought {
-				all[key] = spec
-			}
-			for key, spec := range c.Fields {
-				all[key] = spec
-			}
-			c.Fields = all
-			return nil
-		})
-		return err
+	return n.giveFields(ctx, s.h, func(have map[string]sextant.FieldSpec) map[string]sextant.FieldSpec {
+		all := map[string]sextant.FieldSpec{}
+		for key, spec := range brought {
+			all[key] = spec
+		}
+		for key, spec := range have {
+			all[key] = spec
+		}
+		return all
 	})
 }
 
-// exchange puts the data of a shard snapshot in the place of those that a slot has. If it fails the old ones serve on.
+// exchange puts the data of a shard snapshot in the place of those that a slot of a lone node has. If it fails the old ones serve on.
 func (n *Node) exchange(ctx context.Context, h *hosted, s *slot, r io.Reader) error {
-	if n.Recovery() != "" {
-		return recovering(n.Recovery()).why("recover")
-	}
 	s.exchange.Lock()
 	defer s.exchange.Unlock()
 	c, now := n.find(h.c.Name())
@@ -369,7 +426,7 @@ func (n *Node) exchange(ctx context.Context, h *hosted, s *slot, r io.Reader) er
 
 // LoadSnapshot restores a collection from a file, for the start of a server. An existing one is replaced only by force.
 func (n *Node) LoadSnapshot(ctx context.Context, file, collection string, force bool) error {
-	return n.restore(ctx, collection, nil, file, force)
+	return n.restore(ctx, collection, nil, file, "", force)
 }
 
 // LoadStorage restores all collections and aliases of a full snapshot, for the start of a server.
@@ -397,7 +454,7 @@ func (n *Node) LoadStorage(ctx context.Context, file string, force bool) error {
 		if _, _, err := n.store.Spool(part, func(w io.Writer) error { _, err := io.Copy(w, r); return err }); err != nil {
 			return err
 		}
-		return n.restore(ctx, body.Collections[i], nil, part, force)
+		return n.restore(ctx, body.Collections[i], nil, part, "", force)
 	})
 	if err != nil || len(body.Aliases) == 0 {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"github.com/sextantdb/sextant"
 	"github.com/sextantdb/sextant/internal/collection"
@@ -49,13 +50,17 @@ type slot struct {
 	uuid string // of the shard, as the topology names it
 	dir  string
 
-	schema   sync.Mutex // held by who logs changes of the schema, as the primary of a cluster
-	exchange sync.Mutex // held while the data are replaced, and at the end: one at a time
-	mu       sync.Mutex // guards all below
-	now      shard
-	err      error // why now is a stub
-	loading  bool  // a snapshot is being restored
-	leaves   bool  // it is on its way out: nothing may be put into it any more
+	schema    sync.Mutex    // held by who logs changes of the schema, as the primary of a cluster
+	restoring sync.Mutex    // of a cluster: held for the whole of a restore; exchange may be taken under it
+	exchange  sync.Mutex    // held while the data are replaced, and at the end: one at a time
+	prepared  atomic.Uint64 // the restore that may wait in the directory for its word; 0: none does
+	mu        sync.Mutex    // guards all below
+	now       shard
+	err       error // why now is a stub
+	loading   bool  // a snapshot is being restored
+	leaves    bool  // it is on its way out: nothing may be put into it any more
+	left      context.Context
+	end       context.CancelFunc
 }
 
 func (s *slot) current() shard {
@@ -81,7 +86,26 @@ func (s *slot) leave() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.leaves = true
+	if s.end != nil {
+		s.end()
+	}
 }
+
+// life is a context that ends when the slot is on its way out.
+func (s *slot) life() context.Context {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.left == nil {
+		s.left, s.end = context.WithCancel(context.Background())
+	}
+	if s.leaves {
+		s.end()
+	}
+	return s.left
+}
+
+// shows reports whether a stub stands in the slot.
+func (s *slot) shows(what *stub) bool { return s.current() == shard(what) }
 
 func (s *slot) leaving() bool {
 	s.mu.Lock()

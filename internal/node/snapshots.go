@@ -32,6 +32,8 @@ type collectionBody struct {
 type shardBody struct {
 	ID  topology.ShardID   `json:"id"`
 	Key *topology.ShardKey `json:"key,omitempty"`
+	// Elsewhere says that its data are not in the archive: another peer has them.
+	Elsewhere bool `json:"elsewhere,omitempty"`
 }
 
 // storageBody is what the archive of everything says.
@@ -62,8 +64,12 @@ func (n *Node) scope(a auth.Access, collection string, shard *uint32, need auth.
 	}
 	s := scope{name: h.c.Name(), at: c, h: h, files: folder(h.c.Name())}
 	if shard != nil {
-		if s.slot = h.slots()[topology.ShardID(*shard)]; s.slot == nil {
+		id := topology.ShardID(*shard)
+		switch s.slot = h.slots()[id]; {
+		case c.Shards[id] == nil:
 			return scope{}, sextant.Errorf(sextant.NotFound, "shard %d not found", *shard)
+		case s.slot == nil:
+			return scope{}, notLocal(id)
 		}
 		s.files = path.Join(s.files, "shards", strconv.Itoa(int(*shard)))
 	}
@@ -87,31 +93,57 @@ func (n *Node) archive(ctx context.Context, s scope, w io.Writer) error {
 	case s.h == nil:
 		return n.writeStorage(ctx, w)
 	case s.slot != nil:
-		return s.slot.current().Snapshot(ctx, w)
+		return n.archiveShard(ctx, s.slot, w)
 	}
 	return n.writeCollection(ctx, s.name, s.at, s.h, w)
 }
 
 func (n *Node) writeCollection(ctx context.Context, name string, c *topology.Collection, h *hosted, w io.Writer) error {
 	body := collectionBody{Collection: name, Config: c.Config, Fields: c.Fields}
+	slots := h.slots()
 	for _, id := range c.ShardIDs() {
-		body.Shards = append(body.Shards, shardBody{ID: id, Key: c.Shards[id].Key})
+		body.Shards = append(body.Shards, shardBody{ID: id, Key: c.Shards[id].Key, Elsewhere: slots[id] == nil})
 	}
 	out, err := snapshot.NewWriter(w, kindCollection, body)
 	if err != nil {
 		return err
 	}
 	for _, id := range c.ShardIDs() {
-		s := h.slots()[id]
+		s := slots[id]
 		if s == nil {
 			continue
 		}
-		err := out.Stream(fmt.Sprintf("shards/%d", id), func(w io.Writer) error { return s.current().Snapshot(ctx, w) })
+		err := out.Stream(fmt.Sprintf("shards/%d", id), func(w io.Writer) error { return n.archiveShard(ctx, s, w) })
 		if err != nil {
 			return err
 		}
 	}
 	return out.Close()
+}
+
+// lagForSnapshot is how long a snapshot waits for what is logged here to be committed.
+const lagForSnapshot = 5 * time.Second
+
+// archiveShard writes the state of a shard. In a cluster it is that of a replica in sync, which has logged everything that was
+// acknowledged, and has applied what was logged here when it was asked for.
+func (n *Node) archiveShard(ctx context.Context, s *slot, w io.Writer) error {
+	if n.cluster != nil {
+		local, shard := n.cluster.hub.Local(s.uuid), n.machine.State().Shard(s.uuid)
+		own, ok := s.current().(*engineShard)
+		if local == nil || shard == nil || !ok {
+			return s.current().Snapshot(ctx, w) // tells what is wrong
+		}
+		if r := shard.Replicas[n.peer]; !r.InSync {
+			return sextant.Errorf(sextant.Unavailable, "Failed to snapshot, the replica of shard %d on this peer is %s: ask a peer whose replica is active", s.id, r.State)
+		}
+		inner, cancel := context.WithTimeout(ctx, lagForSnapshot)
+		err := local.Await(inner, own.Stands().Last.Seq)
+		cancel()
+		if err != nil && (ctx.Err() != nil || inner.Err() == nil) { // what is not committed by then was not acknowledged
+			return err
+		}
+	}
+	return s.current().Snapshot(ctx, w)
 }
 
 func (n *Node) writeStorage(ctx context.Context, w io.Writer) error {

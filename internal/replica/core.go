@@ -218,6 +218,9 @@ func (c *core) rise() {
 	if v == nil || v.Primary != c.self || c.lead != nil || c.using != 0 || c.broken != nil || v.Term < max(c.heard, c.history.Last()) {
 		return // the last: this topology is an old one, there is a later primary
 	}
+	if v.Restoring() {
+		return // other data take the place of what is here
+	}
 	if v.Term > max(c.used, c.before) || c.wrong.has(reuseTerm) {
 		c.using = v.Term
 		c.job(job{term: v.Term})
@@ -307,7 +310,7 @@ func (c *core) stored(id uint64) {
 		c.jobs = c.jobs[1:]
 		if j.term != 0 {
 			c.used, c.using = max(c.used, j.term), 0
-			if c.view.Primary == c.self && c.view.Term == j.term && c.lead == nil && c.broken == nil && j.term >= max(c.heard, c.history.Last()) {
+			if c.view.Primary == c.self && c.view.Term == j.term && c.lead == nil && c.broken == nil && !c.view.Restoring() && j.term >= max(c.heard, c.history.Last()) {
 				c.begin(j.term)
 			} else {
 				c.rise()

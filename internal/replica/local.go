@@ -377,7 +377,7 @@ func (l *Local) Readable() error {
 		return errClosed
 	case me == nil:
 		return sextant.Errorf(sextant.Precondition, "this peer has no replica of the shard")
-	case !me.State.Readable():
+	case !c.view.MayRead(c.self):
 		return sextant.Errorf(sextant.Precondition, "the replica is %s", me.State)
 	case !c.fresh:
 		return sextant.Errorf(sextant.Precondition, "the replica has not caught up since the start of its process")

@@ -109,7 +109,8 @@ func (s *Set) askWhoMay(ctx context.Context, read Read, o ReadOptions) (codec.An
 // begunTime is for how long a read of a new shard waits for its replicas to become active.
 const begunTime = 2 * time.Second
 
-// begun returns the replicas that may be read. A shard whose replicas are being made is not refused: they are active in a moment.
+// begun returns the replicas that may be read. A shard whose replicas are being made, or whose data are being replaced, is not
+// refused: they are active in a moment.
 func (s *Set) begun(ctx context.Context) (*topology.Shard, []topology.PeerID, error) {
 	ctx, cancel := context.WithTimeout(ctx, begunTime)
 	defer cancel()
@@ -119,7 +120,7 @@ func (s *Set) begun(ctx context.Context) (*topology.Shard, []topology.PeerID, er
 		if shard == nil {
 			return nil, nil, sextant.Errorf(sextant.NotFound, "the shard does not exist any more")
 		}
-		making := slices.ContainsFunc(shard.InSync(), func(p topology.PeerID) bool { return shard.Replicas[p].State == topology.Initializing })
+		making := shard.Restoring() || slices.ContainsFunc(shard.InSync(), func(p topology.PeerID) bool { return shard.Replicas[p].State == topology.Initializing })
 		readable := shard.Readable()
 		if len(readable) > 0 || !making {
 			return shard, readable, nil

@@ -34,6 +34,9 @@ type Command struct {
 	Admit       *Admit          `json:"admit,omitempty"`
 	Finish      *TransferFinish `json:"transfer_finish,omitempty"`
 	Abort       *TransferAbort  `json:"transfer_abort,omitempty"`
+	Restore     *RestoreStart   `json:"restore,omitempty"`
+	Decide      *RestoreDecide  `json:"restore_decide,omitempty"`
+	Restored    *RestoreEnd     `json:"restore_end,omitempty"`
 }
 
 // Encode returns the bytes that Machine.Apply reads.
@@ -125,6 +128,12 @@ func (s *State) Apply(index uint64, c Command) (*State, error) {
 		err = next.finish(c.Finish)
 	case c.Abort != nil:
 		next.abort(c.Abort)
+	case c.Restore != nil:
+		err = next.restore(c.Restore)
+	case c.Decide != nil:
+		err = next.decide(c.Decide)
+	case c.Restored != nil:
+		next.restored(c.Restored)
 	default:
 		err = next.replicas(c)
 	}

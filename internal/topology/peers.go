@@ -159,6 +159,7 @@ func (s *Shard) force(gone PeerID) {
 		return
 	}
 	s.Transfers = slices.DeleteFunc(s.Transfers, func(t Transfer) bool { return t.To == best || t.From == gone })
+	s.dropRestore(best)
 	s.Replicas[best] = Replica{State: Active, InSync: true}
 }
 

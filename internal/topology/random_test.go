@@ -68,7 +68,11 @@ func (w *walk) invent() Command {
 	if len(s.Transfers) > 0 && w.chance.IntN(8) > 0 {
 		x = s.Transfers[w.chance.IntN(len(s.Transfers))]
 	}
-	switch w.chance.IntN(16) {
+	r := Restore{ID: w.chance.Uint64N(3), Peer: p}
+	if len(s.Restores) > 0 && w.chance.IntN(8) > 0 {
+		r = s.Restores[w.chance.IntN(len(s.Restores))]
+	}
+	switch w.chance.IntN(20) {
 	case 0, 1:
 		return Command{Failed: []ReplicaFailed{{Shard: uuid, Term: term, Version: version, Peer: p, Successor: w.peer()}}}
 	case 2:
@@ -98,6 +102,12 @@ func (w *walk) invent() Command {
 			return Command{RemovePeer: &RemovePeer{ID: p, Force: w.chance.IntN(3) == 0}}
 		}
 		return Command{AddPeer: &AddPeer{ID: p, URI: fmt.Sprintf("http://p%d", p)}}
+	case 16:
+		return Command{Restore: &RestoreStart{Shard: uuid, Peer: p, Add: w.chance.IntN(8) == 0}}
+	case 17:
+		return Command{Decide: &RestoreDecide{Shard: uuid, ID: r.ID, Factor: w.chance.IntN(4)}}
+	case 18, 19:
+		return Command{Restored: &RestoreEnd{Shard: uuid, ID: r.ID, Abandon: w.chance.IntN(3) == 0}}
 	}
 	if w.chance.IntN(10) == 0 {
 		return Command{Reinit: &Reinit{Self: p, URI: "http://again"}}
@@ -169,8 +179,20 @@ func faultOf(was, s *Shard) string {
 			return "an admitted receiver that should have settled"
 		}
 	}
+	restored := map[PeerID]bool{}
+	for _, x := range s.Restores {
+		r, ok := s.Replicas[x.Peer]
+		_, receives := receivers[x.Peer]
+		if !ok || r.State != ManualRecovery || restored[x.Peer] || receives {
+			return "a restore over a replica that does not fit it"
+		}
+		if x.Decided && (!r.InSync || len(s.InSync()) > 1 || s.Primary != x.Peer || len(s.Transfers) > 0) {
+			return "a restore is decided, and others count"
+		}
+		restored[x.Peer] = true
+	}
 	for p, r := range s.Replicas {
-		if _, receives := receivers[p]; r.State.counts() && !r.InSync || r.InSync && !r.State.counts() && !receives {
+		if _, receives := receivers[p]; r.State.counts() && !r.InSync || r.InSync && !r.State.counts() && !receives && !restored[p] {
 			return fmt.Sprintf("replica %d is %s, in sync: %v", p, r.State, r.InSync)
 		}
 	}

@@ -86,6 +86,9 @@ func (s *State) set(e *edit, r SetReplica) error {
 	if !ok || was.State == r.State {
 		return nil
 	}
+	if now.RestoreOf(r.Peer) != nil {
+		return sextant.Errorf(sextant.WrongInput, "Replica %d of shard %d is being restored from a snapshot: it becomes %s by nothing else", r.Peer, id, r.State)
+	}
 	leaves := !r.State.counts()
 	if now.lastActive(r.Peer) && !r.State.active() && (was.State != Initializing || leaves) || leaves && was.InSync && now.inSync() == 1 {
 		return sextant.Errorf(sextant.WrongInput, "Cannot deactivate the last active replica %d of shard %d", r.Peer, id)

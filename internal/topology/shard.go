@@ -18,6 +18,7 @@ type Shard struct {
 	Primary   PeerID             `json:"primary"`
 	Replicas  map[PeerID]Replica `json:"replicas"`
 	Transfers []Transfer         `json:"transfers,omitempty"`
+	Restores  []Restore          `json:"restores,omitempty"` // at most one for each replica
 }
 
 // Replica is one copy of a shard, on a peer.
@@ -108,7 +109,14 @@ func (s *Shard) InSync() []PeerID {
 
 // Readable returns whose replicas may answer reads, ascending.
 func (s *Shard) Readable() []PeerID {
-	return slices.DeleteFunc(s.Peers(), func(p PeerID) bool { return !s.Replicas[p].State.Readable() })
+	return slices.DeleteFunc(s.Peers(), func(p PeerID) bool { return !s.MayRead(p) })
+}
+
+// MayRead reports whether reads may be answered by a replica. One over which a snapshot is being restored goes on with what it
+// had, if it is in sync, until its data are replaced.
+func (s *Shard) MayRead(p PeerID) bool {
+	r := s.Replicas[p]
+	return r.State.Readable() || r.State == ManualRecovery && r.InSync && !s.Restoring()
 }
 
 // Transfer returns the transfer of an id, nil if there is none.
@@ -142,6 +150,7 @@ func (s *Shard) clone() *Shard {
 	c := *s
 	c.Replicas = maps.Clone(s.Replicas)
 	c.Transfers = slices.Clone(s.Transfers)
+	c.Restores = slices.Clone(s.Restores)
 	return &c
 }
 
@@ -181,8 +190,13 @@ func (s *Shard) elect(preferred PeerID) {
 }
 
 // leave takes a replica out of the in-sync set and gives it a state; "" removes it. Transfers to it end, those from it too,
-// unless the receiver is admitted: that one needs no sender any more.
+// unless the receiver is admitted: that one needs no sender any more. A snapshot that is being restored over it goes on.
 func (s *Shard) leave(p PeerID, state ReplicaState, successor PeerID) {
+	if r := s.RestoreOf(p); r != nil && state == "" {
+		s.dropRestore(p)
+	} else if r != nil {
+		r.Was, state = Dead, ManualRecovery
+	}
 	if state == "" {
 		delete(s.Replicas, p)
 	} else {

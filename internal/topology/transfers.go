@@ -82,6 +82,9 @@ func (s *State) start(t *TransferStart) error {
 			return sextant.Errorf(sextant.BadRequest, "Peer %d does not exist", p)
 		}
 	}
+	if now.RestoreOf(t.To) != nil {
+		return sextant.Errorf(sextant.BadRequest, "Shard %d is being restored from a snapshot on peer %d", id, t.To)
+	}
 	for _, other := range now.Transfers {
 		for _, p := range []PeerID{t.From, t.To} {
 			if other.From == p || other.To == p {
