@@ -172,7 +172,7 @@ func (c *core) show(v *topology.Shard, index uint64) {
 	if !c.caught && c.last.Seq > 0 {
 		c.before = max(c.before, v.Term)
 	}
-	if me := c.me(); me != nil && me.State.Readable() && was != nil && !was.State.Readable() && !c.wrong.has(keepFresh) {
+	if me := c.me(); me != nil && me.State.Readable() && was != nil && !was.State.Readable() && !(was.State == topology.ManualRecovery && was.InSync) && !c.wrong.has(keepFresh) {
 		c.fresh, c.follow.freshAt = false, nil // it may lack what was answered while nobody read it, and waited for it
 	}
 	if c.lead != nil && (v.Term != c.lead.term || v.Primary != c.self) && !c.wrong.has(keepReigning) {
