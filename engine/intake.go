@@ -205,12 +205,12 @@ func (i *Intake) fail(err error) error {
 
 // seal writes what is in memory as a segment.
 func (i *Intake) seal(ctx context.Context) error {
+	if err := i.room(); err != nil {
+		return err
+	}
 	id := i.state.Freeze()
 	if id == "" {
 		return nil
-	}
-	if err := i.room(); err != nil {
-		return err
 	}
 	view := i.state.Publish()
 	defer view.Release()
