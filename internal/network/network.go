@@ -64,6 +64,19 @@ type Handler interface {
 	Connected(to topology.PeerID, life uint64, lane Lane, up bool)
 }
 
+type fromKey struct{}
+
+// WithFrom puts the host that a call comes from under its context.
+func WithFrom(ctx context.Context, host string) context.Context {
+	return context.WithValue(ctx, fromKey{}, host)
+}
+
+// From returns the host that a call comes from, as a Handler sees it; "" if it is not known.
+func From(ctx context.Context) string {
+	host, _ := ctx.Value(fromKey{}).(string)
+	return host
+}
+
 // Identity is who speaks.
 type Identity struct {
 	Peer topology.PeerID

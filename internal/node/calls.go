@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"slices"
 	"strconv"
 	"time"
@@ -104,7 +105,11 @@ func (c *cluster) matchedBy(ctx context.Context, index uint64) error {
 // serveEntry makes a process a member, or takes its new address, and tells it who there is.
 func (c *cluster) serveEntry(ctx context.Context, method string, body []byte) ([]byte, error) {
 	var e entry
-	if err := json.Unmarshal(body, &e); err != nil || e.ID == 0 || e.URI == "" {
+	err := json.Unmarshal(body, &e)
+	if host := network.From(ctx); e.URI == "" && e.Port != 0 && host != "" {
+		e.URI = "http://" + net.JoinHostPort(host, strconv.Itoa(int(e.Port)))
+	}
+	if err != nil || e.ID == 0 || e.URI == "" {
 		return nil, sextant.Errorf(sextant.BadRequest, "a peer that comes must say its id and uri")
 	}
 	state := c.n.machine.State()

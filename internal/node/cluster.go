@@ -166,8 +166,8 @@ func (c *cluster) live() error {
 func (c *cluster) begin(fresh bool) error {
 	uri, state := topology.NormalURI(c.o.URI), c.n.machine.State()
 	first := c.o.Bootstrap == "" || topology.NormalURI(c.o.Bootstrap) == uri
-	if !first && c.o.Bootstrap != "" && c.o.URI == "" && fresh {
-		return sextant.Errorf(sextant.WrongInput, "A peer that joins should specify its uri.")
+	if first && c.o.Bootstrap != "" && fresh {
+		c.n.log.Warn("the address to join at is the own one: this is the first peer of a new cluster", "bootstrap", c.o.Bootstrap)
 	}
 	switch {
 	case c.o.Reinit && !fresh && first:
@@ -207,6 +207,7 @@ func (c *cluster) hasSolo() bool {
 type entry struct {
 	ID      topology.PeerID            `json:"id"`
 	URI     string                     `json:"uri"`
+	Port    uint16                     `json:"port,omitempty"` // of a peer that does not know where others reach it
 	Cluster string                     `json:"cluster,omitempty"`
 	Peers   map[topology.PeerID]string `json:"peers,omitempty"`
 	Index   uint64                     `json:"index,omitempty"`
@@ -239,7 +240,7 @@ func (c *cluster) join(ctx context.Context, uri string) error {
 	limit := time.Duration(c.n.settings.Cluster.Consensus.BootstrapTimeoutSec) * time.Second
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	ask, err := json.Marshal(entry{ID: c.n.peer, URI: uri})
+	ask, err := json.Marshal(entry{ID: c.n.peer, URI: uri, Port: c.n.settings.Cluster.P2P.Port})
 	if err != nil {
 		return err
 	}

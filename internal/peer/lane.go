@@ -5,12 +5,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"sync"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 
 	"github.com/sextantdb/sextant/internal/network"
 	"github.com/sextantdb/sextant/internal/topology"
@@ -227,6 +229,11 @@ func (n *Network) serveCall(caller context.Context, b []byte) []byte {
 		return append([]byte{answerIdentity}, err.Error()...)
 	}
 	ctx := n.life
+	if from, ok := peer.FromContext(caller); ok {
+		if host, _, err := net.SplitHostPort(from.Addr.String()); err == nil {
+			ctx = network.WithFrom(ctx, host)
+		}
+	}
 	if deadline, ok := caller.Deadline(); ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, deadline)

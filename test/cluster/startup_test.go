@@ -138,6 +138,32 @@ func TestStartupMistakes(t *testing.T) {
 	well(t, c, "c", 20)
 }
 
+// A peer that does not say where it is reached is where its call comes from; one that is to join itself is the first.
+func TestStartWithoutAnAddress(t *testing.T) {
+	env := []string{"QDRANT__CLUSTER__ENABLED=true", "QDRANT__SERVICE__HOST=127.0.0.1"}
+	first, second := process.FreePort(t), process.FreePort(t)
+	a := process.Spawn(t, process.Options{Args: []string{"--uri", at(first), "--bootstrap", at(first)}, Env: append(env, on(first))})
+	b := process.Spawn(t, process.Options{Args: []string{"--bootstrap", at(first)}, Env: append(env, on(second))})
+	c := process.ClusterOf(a, b)
+	for i := range 2 {
+		process.Until(t, "both know each other", func() bool {
+			v := c.View(i)
+			uris := []string{}
+			for _, p := range v.Peers {
+				uris = append(uris, p.URI)
+			}
+			return len(uris) == 2 && slices.Contains(uris, at(second)+"/") && v.Raft.Leader != nil
+		})
+	}
+	c.Create(t, "c", 1, 2)
+	if !strings.Contains(a.Log(), "first peer") {
+		t.Error(a.Log())
+	}
+	b.Kill() // it stays where it was
+	b = process.Spawn(t, process.Options{Dir: b.Dir, Port: b.Port, Args: []string{"--bootstrap", at(first)}, Env: append(env, on(second))})
+	well(t, process.ClusterOf(a, b), "c", 3)
+}
+
 // A peer that looks for its cluster and finds another one does not join it.
 func TestPeerOfAnotherCluster(t *testing.T) {
 	a, b := (&process.Cluster{}).Form(t, 1), (&process.Cluster{}).Form(t, 2)

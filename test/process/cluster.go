@@ -32,6 +32,15 @@ type Cluster struct {
 // Patience is how long Until waits; machines that run tests may be busy.
 const Patience = 60 * time.Second
 
+// ClusterOf are peers that were started otherwise.
+func ClusterOf(list ...*Server) *Cluster {
+	c := &Cluster{peers: make([]atomic.Pointer[Server], len(list)), http: &http.Client{Timeout: 60 * time.Second}}
+	for i, s := range list {
+		c.peers[i].Store(s)
+	}
+	return c
+}
+
 // Until polls for a condition.
 func Until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
