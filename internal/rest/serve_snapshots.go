@@ -136,6 +136,9 @@ func (c *call) streamSnapshot() error {
 	return c.h.node.StreamShardSnapshot(c.r.Context(), c.access, c.owner(), *shard, func(name string) { w.name = name }, w)
 }
 
+// deafTime is how long a client may take none of the bytes of a stream: then it is cut off, and what is kept for it goes.
+const deafTime = 5 * time.Minute
+
 // headWriter sends the head of the answer when the first byte comes: until then the work may still fail.
 type headWriter struct {
 	c    *call
@@ -148,6 +151,7 @@ func (w *headWriter) Write(b []byte) (int, error) {
 		w.c.status, w.c.committed = http.StatusOK, true
 		w.c.w.WriteHeader(http.StatusOK)
 	}
+	_ = http.NewResponseController(w.c.w).SetWriteDeadline(time.Now().Add(deafTime)) // where there are none, there is no connection to hold
 	return w.c.w.Write(b)
 }
 
