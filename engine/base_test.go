@@ -74,6 +74,25 @@ func fill(b *engine.Base, w *workload, dir string, opts engine.Options) (*engine
 }
 
 // follow brings a shard up to the end of another one's log.
+// fillFiles makes a generation of files, which come in parts of any size.
+func fillFiles(f *engine.Files, w *workload, dir string, opts engine.Options) (*engine.Intake, error) {
+	in, err := engine.NewIntakeFromFiles(context.Background(), dir, f.Head(), someAttempt, opts)
+	if err != nil {
+		return nil, err
+	}
+	var all bytes.Buffer
+	if err = f.Send(context.Background(), &all, in.Missing()); err != nil {
+		return in, err
+	}
+	for all.Len() > 0 && err == nil {
+		err = in.AddFiles(all.Next(1 + w.IntN(5000)))
+	}
+	if err == nil {
+		err = in.Complete(context.Background())
+	}
+	return in, err
+}
+
 func follow(s *engine.Shard, r *wal.Reader) error {
 	ctx := context.Background()
 	for {
@@ -178,20 +197,21 @@ func same(t *testing.T, a, b *engine.Shard) {
 }
 
 // An archive of a snapshot is a base as well, with its files as they are.
-func TestAnArchiveIsABase(t *testing.T) {
+func TestFilesAreABase(t *testing.T) {
 	for seed := range uint64(6) {
 		synctest.Test(t, func(t *testing.T) {
 			g := newSaga(t, seed)
 			s, err := engine.Create(shardDir, startSchema(), engine.Options{FS: g.disk, Config: g.config(), Retention: wal.Retention{Bytes: 1 << 40}})
 			g.must(err)
 			g.use(s, 2, 40, func() bool { return false })
-			var archive bytes.Buffer
-			at, err := s.Snapshot(t.Context(), &archive)
+			files, err := s.OpenFiles(t.Context())
 			g.must(err)
+			at := files.At()
 			g.use(s, 1, 20, func() bool { return false })
 			disk := &vfs.Mem{}
-			in, err := engine.NewIntakeFromArchive(t.Context(), shardDir, &archive, someAttempt, engine.Options{FS: disk})
+			in, err := fillFiles(files, g.workload, shardDir, engine.Options{FS: disk})
 			g.must(err)
+			files.Close()
 			if in.At() != at {
 				t.Fatalf("at %s, want %s", in.At(), at)
 			}
@@ -211,6 +231,73 @@ func TestAnArchiveIsABase(t *testing.T) {
 			g.must(s.Close())
 		})
 	}
+}
+
+// A copy of files that broke off goes on with the files that it has; damage, and what comes behind the end, is refused.
+func TestACopyOfFilesGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newSaga(t, 9)
+		s := g.settle()
+		g.use(s, 2, 80, func() bool { return false })
+		files, err := s.OpenFiles(t.Context())
+		g.must(err)
+		disk, w := &vfs.Mem{}, newWorkload(2, 10)
+		opts := engine.Options{FS: disk}
+		whole, err := fillFiles(files, w, shardDir, opts)
+		g.must(err)
+		if len(whole.Missing()) != 0 {
+			t.Fatal("files are missing of what is complete")
+		}
+		g.must(whole.Discard())
+		in, err := engine.NewIntakeFromFiles(t.Context(), shardDir, files.Head(), someAttempt, opts)
+		g.must(err)
+		all := in.Missing()
+		if len(all) < 3 {
+			t.Fatalf("only %d files", len(all))
+		}
+		var some bytes.Buffer
+		g.must(files.Send(t.Context(), &some, all[:2]))
+		g.must(in.AddFiles(some.Bytes()))
+		some.Reset()
+		g.must(files.Send(t.Context(), &some, all[2:3]))
+		g.must(in.AddFiles(some.Bytes()[:some.Len()/2])) // the third one only in part
+		in.Leave()
+		if err := in.AddFiles(nil); err == nil {
+			t.Fatal("an intake that was left goes on")
+		}
+		in, err = engine.NewIntakeFromFiles(t.Context(), shardDir, files.Head(), someAttempt, opts)
+		g.must(err)
+		if left := in.Missing(); !slices.Equal(left, all[2:]) {
+			t.Fatalf("%v are missing, of %v", left, all)
+		}
+		if err := in.Complete(t.Context()); err == nil {
+			t.Fatal("complete without its files")
+		}
+		in.Leave()
+		in, err = engine.NewIntakeFromFiles(t.Context(), shardDir, files.Head(), someAttempt, opts)
+		g.must(err)
+		some.Reset()
+		g.must(files.Send(t.Context(), &some, in.Missing()))
+		bad := slices.Clone(some.Bytes())
+		bad[len(bad)/2]++
+		if err := in.AddFiles(bad); sextant.KindOf(err) != sextant.Corrupt {
+			t.Fatalf("a byte was changed: %v", err)
+		}
+		in.Leave()
+		in, err = fillFiles(files, w, shardDir, opts)
+		g.must(err)
+		if err := in.AddFiles([]byte{0}); err == nil {
+			t.Fatal("more than all")
+		}
+		at := files.At()
+		files.Close()
+		g.must(in.Adopt(t.Context()))
+		got, err := engine.Open(shardDir, engine.Options{FS: disk, ManualApply: true})
+		g.must(err)
+		g.must(contents(got, g.stateAt(at.Seq)))
+		g.must(got.Close())
+		g.must(s.Close())
+	})
 }
 
 // The requests that the sender remembers are remembered by who has its base.
@@ -321,9 +408,9 @@ func transfers(t *testing.T, seed uint64, k int) (more bool) {
 	base, err := sender.OpenBase(t.Context())
 	from.must(err)
 	defer base.Close()
-	var archive bytes.Buffer
-	_, err = sender.Snapshot(t.Context(), &archive)
+	files, err := sender.OpenFiles(t.Context())
 	from.must(err)
+	defer files.Close()
 	after := from.stateAt(base.At().Seq)
 
 	g := newSaga(t, seed)
@@ -336,7 +423,7 @@ func transfers(t *testing.T, seed uint64, k int) (more bool) {
 	opts := engine.Options{FS: &trap{g.disk, d.on}, Config: g.config()}
 	var in *engine.Intake
 	if seed%3 == 2 {
-		in, err = engine.NewIntakeFromArchive(t.Context(), shardDir, &archive, someAttempt, opts)
+		in, err = fillFiles(files, g.workload, shardDir, opts)
 	} else {
 		in, err = fill(base, g.workload, shardDir, opts)
 	}

@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"io/fs"
 	"path"
+	"slices"
 
 	"github.com/sextantdb/sextant"
 	"github.com/sextantdb/sextant/internal/vfs"
@@ -74,9 +75,9 @@ func parseGeneration(name string) (n uint64, ok bool) {
 	return n, true
 }
 
-// removeOthers removes every generation but one, and one that waits to be restored. The process may have died before CURRENT was durable: a power failure must
-// not bring back the one before without its files, so CURRENT comes first.
-func removeOthers(fsys vfs.FS, dir string, keep uint64) error {
+// removeOthers removes every generation but some, and one that waits to be restored. The process may have died before CURRENT was
+// durable: a power failure must not bring back the one before without its files, so CURRENT comes first.
+func removeOthers(fsys vfs.FS, dir string, keep ...uint64) error {
 	waits, _, err := readRestore(fsys, dir)
 	if err != nil {
 		return err
@@ -88,7 +89,7 @@ func removeOthers(fsys vfs.FS, dir string, keep uint64) error {
 	removed := false
 	for i := 0; i < len(infos) && err == nil; i++ {
 		name := infos[i].Name
-		if n, ok := parseGeneration(name); ok && infos[i].Dir && n != keep && n != waits {
+		if n, ok := parseGeneration(name); ok && infos[i].Dir && n != waits && !slices.Contains(keep, n) {
 			err, removed = fsys.RemoveAll(path.Join(dir, name)), true
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"path"
 
 	"github.com/sextantdb/sextant"
@@ -37,6 +36,7 @@ type Intake struct {
 	last     *sextant.PointID
 	complete bool
 	failed   error
+	files    *arrival // nil: points come
 
 	// Of a clone, while it is compared:
 	cloned  bool
@@ -80,47 +80,28 @@ func newIntake(dir string, head []byte, by Attempt, opts Options) (*Intake, erro
 	if err != nil {
 		return nil, err
 	}
-	if i.generation, err = nextGeneration(i.fs, dir); err != nil {
+	if err := i.begin(); err != nil {
 		return nil, err
-	}
-	i.own = generationDir(dir, i.generation)
-	if err := i.fs.MkdirAll(i.own); err != nil {
-		return nil, fmt.Errorf("fill a generation: %w", err)
 	}
 	i.belong(i.man, old, by)
 	return i, nil
 }
 
-// NewIntakeFromArchive makes a generation from what Shard.Snapshot wrote: the state at the archive's place under the same uuid,
-// graphs and codes included. It needs no batches, and nothing but Adopt.
-func NewIntakeFromArchive(ctx context.Context, dir string, r io.Reader, by Attempt, opts Options) (*Intake, error) {
-	i := &Intake{dir: dir, opts: opts.fill()}
-	i.fs = i.opts.FS
-	old, err := i.prepare()
-	if err != nil {
-		return nil, err
+// begin makes the directory of the generation.
+func (i *Intake) begin() (err error) {
+	if i.generation, err = nextGeneration(i.fs, i.dir); err != nil {
+		return err
 	}
-	i.generation, err = fillGeneration(ctx, i.fs, dir, r, i.opts, func(m *manifest) (order.Term, error) {
-		i.belong(m, old, by)
-		i.man = m
-		return 0, nil
-	})
-	if err != nil {
-		return nil, err
+	i.own = generationDir(i.dir, i.generation)
+	if err := i.fs.MkdirAll(i.own); err != nil {
+		return fmt.Errorf("fill a generation: %w", err)
 	}
-	i.own = generationDir(dir, i.generation)
-	i.complete = true
-	if i.sum, err = segment.ReadDigest(i.man.Digest); err == nil {
-		err = i.recount(ctx)
-	}
-	if err != nil {
-		return nil, errors.Join(err, i.Discard())
-	}
-	return i, nil
+	return nil
 }
 
-// prepare makes the directory, removes what is half built in it, and returns the settings that the shard was run with.
-func (i *Intake) prepare() (*sextant.CollectionConfig, error) {
+// prepare makes the directory, removes what is half built in it, but for the generations to keep, and returns the settings that the
+// shard was run with.
+func (i *Intake) prepare(keep ...uint64) (*sextant.CollectionConfig, error) {
 	if err := i.fs.MkdirAll(i.dir); err != nil {
 		return nil, fmt.Errorf("fill a generation: %w", err)
 	}
@@ -132,7 +113,7 @@ func (i *Intake) prepare() (*sextant.CollectionConfig, error) {
 	default:
 		return nil, err
 	}
-	if err := removeOthers(i.fs, i.dir, current); err != nil {
+	if err := removeOthers(i.fs, i.dir, append(keep, current)...); err != nil {
 		return nil, fmt.Errorf("fill a generation: %w", err)
 	}
 	if current == 0 {
@@ -189,6 +170,8 @@ func (i *Intake) filling() error {
 	switch {
 	case i.failed != nil:
 		return i.failed
+	case i.files != nil:
+		return sextant.Errorf(sextant.Precondition, "the generation is made of files")
 	case i.state == nil:
 		return sextant.Errorf(sextant.Precondition, "the generation is complete")
 	}
@@ -252,10 +235,16 @@ func (i *Intake) Complete(ctx context.Context) error {
 	if i.complete {
 		return nil
 	}
-	if err := i.filling(); err != nil {
+	finish, err := i.finish, i.failed
+	if i.files != nil {
+		finish = i.finishFiles
+	} else if err == nil {
+		err = i.filling()
+	}
+	if err != nil {
 		return err
 	}
-	if err := i.finish(ctx); err != nil {
+	if err := finish(ctx); err != nil {
 		return i.fail(fmt.Errorf("complete generation %d at %s: %w", i.generation, i.man.At, err))
 	}
 	i.letGo()
@@ -270,6 +259,10 @@ func (i *Intake) letGo() {
 	}
 	if i.state != nil {
 		i.state.Close()
+	}
+	if i.files != nil && i.files.file != nil {
+		_ = i.files.file.Close() // it is not whole
+		i.files.file = nil
 	}
 	i.view, i.state, i.sums, i.buckets, i.lister = nil, nil, nil, nil, nil
 }
@@ -303,16 +296,7 @@ func (i *Intake) finish(ctx context.Context) error {
 		}
 		i.man.Segments = append(i.man.Segments, e)
 	}
-	opts := i.opts
-	opts.Config = *i.man.Config
-	log, err := wal.Create(i.fs, path.Join(i.own, logDir), i.man.Base, i.man.History, opts.logOptions())
-	if err == nil {
-		err = log.Close()
-	}
-	if err != nil {
-		return err
-	}
-	return i.man.write(i.fs, i.own)
+	return i.store()
 }
 
 // compare says how a digest differs from what it must be.

@@ -193,11 +193,11 @@ func TestAReplicaThatWasAwayIsSentWhatChanged(t *testing.T) {
 	opts := engine.Options{FS: &vfs.Mem{}, UUID: "one-shard"}
 	away := large(t, shardDir, points, opts)
 	defer away.Close()
-	var archive bytes.Buffer
-	_, err := away.Snapshot(t.Context(), &archive)
+	files, err := away.OpenFiles(t.Context())
 	must(t, err)
-	there, err := engine.NewIntakeFromArchive(t.Context(), "/sender", &archive, someAttempt, opts)
+	there, err := fillFiles(files, newWorkload(1, 10), "/sender", opts)
 	must(t, err)
+	files.Close()
 	must(t, there.Adopt(t.Context()))
 	s, err := engine.Open("/sender", opts)
 	must(t, err)

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
-	"io"
 	"io/fs"
 	"sync"
 
@@ -30,15 +29,15 @@ type intake struct {
 	done  uint64 // number of the last step
 	reply []byte // to it
 	over  bool
-
-	archive  *io.PipeWriter // nil: points come
-	unpacked chan unpacked
+	files bool // files come, not points
 }
 
-type unpacked struct {
-	in  *engine.Intake
-	err error
-}
+// How a generation is begun.
+const (
+	beginEmpty byte = iota
+	beginClone
+	beginFiles
+)
 
 // waiting stands for a replica whose data are on their way.
 var waiting = &stub{patient: true, health: collection.Yellow, why: func(action string) error {
@@ -81,7 +80,7 @@ func (c *cluster) serveTransfer(ctx context.Context, from topology.PeerID, metho
 		if len(body) == 0 {
 			return nil, sextant.Errorf(sextant.Corrupt, "the begin of a transfer cannot be read")
 		}
-		return c.beginIntake(ctx, uuid, r, body[1:], body[0] == 1)
+		return c.beginIntake(ctx, uuid, r, body[0], body[1:])
 	}
 	i := c.intakeOf(uuid)
 	if i == nil || i.ref != r {
@@ -155,7 +154,7 @@ func (c *cluster) intakeOf(uuid string) *intake {
 
 // beginIntake begins to fill a generation. An earlier one that was not completed is thrown away. One attempt completes at most
 // one: behind it, entries may have been acknowledged.
-func (c *cluster) beginIntake(ctx context.Context, uuid string, r transfer.Ref, head []byte, keep bool) ([]byte, error) {
+func (c *cluster) beginIntake(ctx context.Context, uuid string, r transfer.Ref, how byte, head []byte) ([]byte, error) {
 	s := c.slot(uuid)
 	if s == nil {
 		return nil, sextant.Errorf(sextant.Precondition, "peer %d has made no room for shard %s yet", c.n.peer, uuid)
@@ -174,9 +173,9 @@ func (c *cluster) beginIntake(ctx context.Context, uuid string, r transfer.Ref, 
 	c.intakes[uuid] = i
 	c.mu.Unlock()
 	if was != nil {
-		c.discard(was)
+		c.endIntake(was, how == beginFiles)
 	}
-	if err := c.prepare(ctx, i, head, keep); err != nil {
+	if err := c.prepare(ctx, i, how, head); err != nil {
 		c.dropIntake(i)
 		i.over = true
 		return nil, err
@@ -185,7 +184,7 @@ func (c *cluster) beginIntake(ctx context.Context, uuid string, r transfer.Ref, 
 }
 
 // prepare makes the generation; the caller holds i.mu.
-func (c *cluster) prepare(ctx context.Context, i *intake, head []byte, keep bool) error {
+func (c *cluster) prepare(ctx context.Context, i *intake, how byte, head []byte) error {
 	i.s.exchange.Lock()
 	defer i.s.exchange.Unlock()
 	if listed, admitted := c.listed(i.s.uuid, i.ref); !listed || admitted || i.s.leaving() {
@@ -198,27 +197,22 @@ func (c *cluster) prepare(ctx context.Context, i *intake, head []byte, keep bool
 	}
 	opts := c.n.engines.(*engines).options(c.settingsOf(i.s.uuid))
 	var err error
-	if len(head) > 0 && keep && ok {
-		i.in, err = engine.NewIntakeFromShard(ctx, own.Shard, head, by, opts)
-		if err == nil {
+	switch {
+	case how == beginFiles:
+		i.files = true
+		if i.in, err = engine.NewIntakeFromFiles(ctx, i.s.dir, head, by, opts); err == nil {
+			i.reply, err = json.Marshal(i.in.Missing())
+		}
+		return err
+	case how == beginClone && ok:
+		if i.in, err = engine.NewIntakeFromShard(ctx, own.Shard, head, by, opts); err == nil {
 			i.reply = append([]byte{1}, i.in.Digest()...)
 			return nil
 		}
 		c.n.log.Info("what a replica has is no help for what it gets", "shard", i.s.uuid, "err", err)
 	}
-	if len(head) > 0 {
-		i.in, err = engine.NewIntake(i.s.dir, head, by, opts)
-		return err
-	}
-	var r *io.PipeReader
-	r, i.archive = io.Pipe()
-	i.unpacked = make(chan unpacked, 1)
-	c.run.Go(func() {
-		in, err := engine.NewIntakeFromArchive(i.life, i.s.dir, r, by, opts)
-		_ = r.CloseWithError(errors.Join(err, io.ErrClosedPipe)) // who still writes is told
-		i.unpacked <- unpacked{in, err}
-	})
-	return nil
+	i.in, err = engine.NewIntake(i.s.dir, head, by, opts)
+	return err
 }
 
 // settingsOf returns the settings of the collection of a shard.
@@ -241,12 +235,12 @@ func (i *intake) step(number uint64, s transfer.Step) (reply []byte, err error) 
 		return i.reply, nil
 	case number != i.done+1:
 		return nil, sextant.Errorf(sextant.Precondition, "step %d of a transfer came behind step %d", number, i.done)
-	case (i.archive != nil) != (s.Kind == transfer.Files):
+	case i.files != (s.Kind == transfer.Parts):
 		return nil, sextant.Errorf(sextant.Precondition, "step %d of a transfer is of another method", number)
 	}
 	switch s.Kind {
-	case transfer.Files:
-		_, err = i.archive.Write(s.Body)
+	case transfer.Parts:
+		err = i.in.AddFiles(s.Body)
 	case transfer.Points:
 		_, err = i.in.Add(i.life, s.Body)
 	case transfer.Sums:
@@ -289,16 +283,6 @@ func (c *cluster) complete(ctx context.Context, i *intake) error {
 	defer i.mu.Unlock()
 	if i.over {
 		return sextant.Errorf(sextant.Precondition, "the transfer was ended")
-	}
-	if i.archive != nil {
-		_ = i.archive.Close() // tells the end of the archive
-		done := <-i.unpacked
-		if i.archive = nil; done.err != nil {
-			i.over = true
-			c.dropIntake(i)
-			return done.err
-		}
-		i.in = done.in
 	}
 	if err := i.in.Complete(ctx); err != nil {
 		return err
@@ -355,8 +339,8 @@ func (c *cluster) dropIntake(i *intake) {
 	}
 }
 
-// discard ends an intake and removes what it has filled; the shard stays what it was.
-func (c *cluster) discard(i *intake) {
+// endIntake ends an intake and removes what it has filled, unless it is files that the next one may use; the shard stays what it was.
+func (c *cluster) endIntake(i *intake, keepFiles bool) {
 	i.end()
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -364,12 +348,11 @@ func (c *cluster) discard(i *intake) {
 		return
 	}
 	i.over = true
-	if i.archive != nil {
-		_ = i.archive.CloseWithError(errOver)
-		done := <-i.unpacked
-		i.in, i.archive = done.in, nil
-	}
-	if i.in != nil {
+	switch {
+	case i.in == nil:
+	case keepFiles && i.files:
+		i.in.Leave()
+	default:
 		if err := i.in.Discard(); err != nil { // the next one, or the next start, removes it
 			c.n.log.Warn("what a transfer had filled is still there", "shard", i.s.uuid, "err", err)
 		}
@@ -389,7 +372,7 @@ func (c *cluster) receive() {
 	c.mu.Unlock()
 	for _, i := range over {
 		i.end()
-		c.run.Go(func() { c.discard(i) })
+		c.run.Go(func() { c.endIntake(i, false) })
 	}
 }
 

@@ -142,7 +142,7 @@ func (c *cluster) restoreSlot(ctx context.Context, s *slot, r io.Reader, info *t
 		return err
 	}
 	if was := c.intakeOf(s.uuid); was != nil {
-		c.discard(was) // of a transfer that ended by the announcement
+		c.endIntake(was, false) // of a transfer that ended by the announcement
 	}
 	if err := c.act(c.n.machine.State().Index); err != nil { // what is prepared is judged by no older topology
 		return err

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"slices"
@@ -211,8 +210,8 @@ type source struct{ *engine.Shard }
 
 func (s source) OpenBase(ctx context.Context) (transfer.Base, error) { return s.Shard.OpenBase(ctx) }
 
-func (s source) Archive(ctx context.Context, w io.Writer) (order.Pos, error) {
-	return s.Snapshot(ctx, w)
+func (s source) OpenFiles(ctx context.Context) (transfer.Files, error) {
+	return s.Shard.OpenFiles(ctx)
 }
 
 // target is a receiver behind calls.
@@ -273,15 +272,23 @@ func (t target) Stand(ctx context.Context, r transfer.Ref) (transfer.Standing, e
 }
 
 func (t target) Begin(ctx context.Context, r transfer.Ref, head []byte, keep bool) ([]byte, error) {
-	body := append(appendRef(nil, r), 0)
+	how := beginEmpty
 	if keep {
-		body[len(body)-1] = 1
+		how = beginClone
 	}
-	digest, err := t.call(ctx, callBegin, beginTime, append(body, head...))
+	digest, err := t.call(ctx, callBegin, beginTime, append(append(appendRef(nil, r), how), head...))
 	if err != nil || len(digest) == 0 {
 		return nil, err
 	}
 	return digest[1:], nil
+}
+
+func (t target) BeginFiles(ctx context.Context, r transfer.Ref, head []byte) (missing []string, err error) {
+	b, err := t.call(ctx, callBegin, beginTime, append(append(appendRef(nil, r), beginFiles), head...))
+	if err == nil {
+		err = json.Unmarshal(b, &missing)
+	}
+	return missing, err
 }
 
 func (t target) Step(ctx context.Context, r transfer.Ref, number uint64, s transfer.Step) ([]byte, error) {

@@ -53,8 +53,17 @@ type Source interface {
 	OpenLog(from order.Seq) (*wal.Reader, error)
 	// OpenBase keeps the state at one seq for being copied, and the log behind it.
 	OpenBase(ctx context.Context) (Base, error)
-	// Archive writes the files of a checkpoint that is not older than the call, and returns its place.
-	Archive(ctx context.Context, w io.Writer) (order.Pos, error)
+	// OpenFiles keeps the files of a checkpoint that is not older than the call.
+	OpenFiles(ctx context.Context) (Files, error)
+}
+
+// Files are the files of a checkpoint.
+type Files interface {
+	At() order.Pos
+	Head() []byte
+	// Send writes files, one behind the other.
+	Send(ctx context.Context, w io.Writer, names []string) error
+	Close()
 }
 
 // Base is the state of a shard at one seq.
@@ -77,9 +86,12 @@ type Base interface {
 type Target interface {
 	// Stand returns where the receiver is, once it knows of the attempt.
 	Stand(ctx context.Context, r Ref) (Standing, error)
-	// Begin begins a generation aside, from the head of a base, or, if that is empty, from an archive. With keep it begins as a
-	// clone of what the receiver has, whose digest is returned; nil if it has nothing of use.
+	// Begin begins a generation aside, from the head of a base. With keep it begins as a clone of what the receiver has, whose
+	// digest is returned; nil if it has nothing of use.
 	Begin(ctx context.Context, r Ref, head []byte, keep bool) (digest []byte, err error)
+	// BeginFiles begins one from the head of a checkpoint's files, and returns the names of those that are to be sent: what came of
+	// an earlier try, or is here for another reason, is not.
+	BeginFiles(ctx context.Context, r Ref, head []byte) (missing []string, err error)
 	// Step fills it. Steps are numbered from 1; one that comes twice is answered as before.
 	Step(ctx context.Context, r Ref, number uint64, s Step) (reply []byte, err error)
 	// Complete makes the generation durable and puts it into the place of what was there.
@@ -99,7 +111,7 @@ type StepKind byte
 
 const (
 	Points  StepKind = 1 + iota // a batch of a base; the reply is empty
-	Files                       // the next part of an archive; empty
+	Parts                       // the next bytes of the files that are missing; empty
 	Sums                        // a byte of bits, then ranges of 2 bytes; their sums
 	Buckets                     // buckets of 4 bytes each, to be listed; empty
 	List                        // nothing; the next points with their seqs, empty at the end
@@ -161,8 +173,8 @@ func decide(s Standing, uuid string, own order.Stands) error {
 const (
 	batchBytes  = 1 << 20
 	batchPoints = 1000
-	delayPoints = 100 // of a batch that is delayed
-	archivePart = 1 << 20
+	delayPoints = 100     // of a batch that is delayed
+	partBytes   = 1 << 20 // of files
 )
 
 // tries is how often a step that failed is begun anew, with pauses of 1 s, 2 s, …
@@ -200,7 +212,7 @@ func (j *Job) run(ctx context.Context) error {
 		}
 		return j.delta(ctx, s)
 	case j.Method == topology.SnapshotMethod:
-		return j.archive(ctx)
+		return j.copyFiles(ctx)
 	}
 	keep := s.Complete && s.UUID == j.Shard && !s.Differs
 	err = j.stream(ctx, keep)
@@ -363,26 +375,32 @@ func (j *Job) compare(ctx context.Context, base Base, s *steps, digest []byte) e
 	}
 }
 
-// archive sends the files of a checkpoint.
-func (j *Job) archive(ctx context.Context) error {
+// copyFiles sends the files of a checkpoint.
+func (j *Job) copyFiles(ctx context.Context) error {
 	keep, err := j.Source.OpenLog(j.Source.Stands().Applied.Seq + 1)
 	if err != nil {
 		return fmt.Errorf("keep the log: %w", err)
 	}
 	defer keep.Close()
 	j.Progress.Stage("creating snapshot")
-	if _, err := j.Target.Begin(ctx, j.Ref, nil, false); err != nil {
-		return fmt.Errorf("begin a copy: %w", err)
+	files, err := j.Source.OpenFiles(ctx)
+	if err != nil {
+		return err
 	}
-	out := &parts{ctx: ctx, steps: steps{j: j}}
-	at, err := j.Source.Archive(ctx, out)
-	if err == nil {
+	defer files.Close()
+	missing, err := j.Target.BeginFiles(ctx, j.Ref, files.Head())
+	if err != nil {
+		return fmt.Errorf("begin a copy of files: %w", err)
+	}
+	j.Progress.Stage("transferring")
+	out := &parts{steps: steps{j: j}, ctx: ctx}
+	if err = files.Send(ctx, out, missing); err == nil {
 		err = out.flush()
 	}
 	if err != nil {
-		return fmt.Errorf("send the files: %w", err)
+		return fmt.Errorf("send files: %w", err)
 	}
-	return j.opened(ctx, at)
+	return j.opened(ctx, files.At())
 }
 
 // parts sends what is written to it in pieces.
@@ -393,12 +411,9 @@ type parts struct {
 }
 
 func (p *parts) Write(b []byte) (int, error) {
-	if p.number == 0 && len(p.buf) == 0 {
-		p.j.Progress.Stage("transferring")
-	}
 	p.buf = append(p.buf, b...)
-	for len(p.buf) >= archivePart {
-		if err := p.send(archivePart); err != nil {
+	for len(p.buf) >= partBytes {
+		if err := p.send(partBytes); err != nil {
 			return 0, err
 		}
 	}
@@ -407,7 +422,7 @@ func (p *parts) Write(b []byte) (int, error) {
 
 func (p *parts) send(n int) error {
 	begun := time.Now()
-	if _, err := p.do(p.ctx, Files, p.buf[:n]); err != nil {
+	if _, err := p.do(p.ctx, Parts, p.buf[:n]); err != nil {
 		return err
 	}
 	p.buf = append(p.buf[:0], p.buf[n:]...)

@@ -1,14 +1,21 @@
 package transfer
 
 import (
+	"bytes"
+	"context"
 	"errors"
+	"io"
 	"regexp"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/sextantdb/sextant/internal/order"
 	"github.com/sextantdb/sextant/internal/task"
+	"github.com/sextantdb/sextant/internal/topology"
+	"github.com/sextantdb/sextant/internal/vfs"
+	"github.com/sextantdb/sextant/internal/wal"
 )
 
 func TestWhereADeltaBegins(t *testing.T) {
@@ -63,6 +70,84 @@ func TestComment(t *testing.T) {
 			if got != step.want || !form.MatchString(got) {
 				t.Errorf("step %d: %q, not %q", i, got, step.want)
 			}
+		}
+	})
+}
+
+// toyFiles are files of one letter each, of a source that has nothing else but a log.
+type toyFiles struct {
+	Source
+	log *wal.Log
+}
+
+func (toyFiles) Stands() order.Stands                          { return order.Stands{} }
+func (f toyFiles) OpenFiles(context.Context) (Files, error)    { return f, nil }
+func (toyFiles) At() order.Pos                                 { return order.Pos{} }
+func (toyFiles) Head() []byte                                  { return []byte("head") }
+func (toyFiles) Close()                                        {}
+func (f toyFiles) OpenLog(from order.Seq) (*wal.Reader, error) { return f.log.Reader(from) }
+func (toyFiles) Send(_ context.Context, w io.Writer, names []string) error {
+	for _, name := range names {
+		if _, err := w.Write(bytes.Repeat([]byte(name), partBytes)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// toyTarget takes files, and loses the connection before some.
+type toyTarget struct {
+	Target
+	got   string
+	loses int // before the file of this number, once
+	tasks map[uint64]bool
+}
+
+func (t *toyTarget) Stand(context.Context, Ref) (Standing, error) { return Standing{}, nil }
+
+func (t *toyTarget) BeginFiles(_ context.Context, r Ref, head []byte) (missing []string, err error) {
+	t.tasks[r.Task] = true
+	for _, name := range []string{"a", "b", "c", "d"} {
+		if !strings.Contains(t.got, name) {
+			missing = append(missing, name)
+		}
+	}
+	return missing, nil
+}
+
+func (t *toyTarget) Step(_ context.Context, _ Ref, _ uint64, s Step) ([]byte, error) {
+	if len(t.got) == t.loses {
+		t.loses = -1
+		return nil, errors.New("the connection is lost")
+	}
+	t.got += string(s.Body[:1])
+	return nil, nil
+}
+
+// Complete ends the story.
+func (t *toyTarget) Complete(context.Context, Ref) error { return Refusal("enough") }
+
+// A copy of files whose connection is lost goes on with the files that are missing, as another task.
+func TestFilesGoOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		to := &toyTarget{loses: 2, tasks: map[uint64]bool{}}
+		log, err := wal.Create(&vfs.Mem{}, "log", order.Pos{}, nil, wal.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		number, p := uint64(0), NewProgress(task.NewProgress("x"))
+		j := Job{NextTask: func() uint64 { number++; return number }, Method: topology.SnapshotMethod, Source: toyFiles{log: log}, Target: to, Progress: p}
+		if err := Run(t.Context(), j); !errors.Is(err, Refusal("enough")) {
+			t.Error(err)
+		}
+		if to.got != "abcd" || len(to.tasks) != 2 {
+			t.Errorf("the files %q came, by %d tasks", to.got, len(to.tasks))
+		}
+		if got := p.Sight().Bytes; got != 5*partBytes { // one of them was lost on the way
+			t.Errorf("%d bytes", got)
+		}
+		if err := log.Close(); err != nil {
+			t.Error(err)
 		}
 	})
 }
