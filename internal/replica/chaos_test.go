@@ -132,10 +132,14 @@ var chaosOften = [chaosEvents]int{chaosDeliver: 290, chaosStore: 110, chaosApply
 // taste chooses how often things happen in this history, and which node is slow at what.
 func (w *chaosWorld) taste() {
 	for i, often := range chaosOften {
-		switch w.chance.IntN(6) {
-		case 0:
+		switch x := w.chance.IntN(6); {
+		case x > 1 || w.kind.calm:
+			if w.kind.calm && i == chaosTrouble {
+				often /= 4
+			}
+		case x == 0:
 			often = often*3 + 1
-		case 1:
+		default:
 			often = often/4 + 1
 		}
 		w.total += often
@@ -143,6 +147,9 @@ func (w *chaosWorld) taste() {
 	}
 	for _, n := range w.nodes {
 		for range w.chance.IntN(3) {
+			if w.kind.calm && w.roll(3, 4) {
+				continue
+			}
 			n.slow |= 1 << []int{chaosStore, chaosApply, chaosReached, chaosWork, chaosTick, chaosLanes, chaosView, chaosSend}[w.chance.IntN(8)]
 		}
 	}
@@ -246,6 +253,8 @@ func (w *chaosWorld) happen() {
 func (w *chaosWorld) trouble(n *chaosNode) {
 	r, k := w.chance.IntN, &w.kind
 	switch {
+	case r(1000) < k.plots:
+		w.plot()
 	case r(10_000) < 25*k.crashes:
 		if n.up && r(3) == 0 || len(w.up()) == len(w.nodes) {
 			w.crash(n)

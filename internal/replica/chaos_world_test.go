@@ -63,6 +63,8 @@ type chaosKind struct {
 	back            int // topologies, at a restart, at most
 	suspicions      int
 	transfers       int
+	plots           int // of 1000 troubles
+	calm            bool
 	failures        int // of the disk, per 1000 appends
 	schemas         int // per 100 updates
 	window          order.Seq
@@ -167,6 +169,11 @@ func newChaosWorld(seed uint64, wrong wrong, flaw flaw) *chaosWorld {
 	k.crashes, k.allCrash = pick(4, 20, 60), pick(0, 2, 10)
 	k.breaks, k.leaps, k.slow, k.back = pick(10, 40, 100), pick(0, 10, 40), pick(0, 10, 40), pick(4, 12)
 	k.suspicions, k.transfers = pick(5, 30, 100, 300), pick(40, 100, 200)
+	k.plots = pick(0, 20, 60, 150)
+	if k.plots > 0 && r(2) == 0 { // so that they come out
+		k.calm, k.plots = true, 400
+		k.crashes, k.allCrash, k.breaks, k.suspicions, k.transfers = 0, 0, pick(0, 10), 0, pick(0, 20, 100)
+	}
 	k.failures, k.schemas, k.window = pick(0, 0, 5, 20), pick(0, 5, 20), order.Seq(pick(3, 1000, 1000, 1000))
 	k.listeners, k.beginning, k.frozen = r(6) == 0, r(6) == 0, r(3) == 0
 	w.truth.init()
