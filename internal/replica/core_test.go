@@ -217,3 +217,31 @@ func TestTermOfBeforeThisLifeIsNotUsed(t *testing.T) {
 		t.Error("a new shard waits for nothing")
 	}
 }
+
+// A deposed primary that does not know it is not told what a transfer brings to its former follower: it would believe that its own
+// disk has lost that.
+func TestDeposedPrimaryIsNotAnswered(t *testing.T) {
+	c := coreOf(3)
+	c.jobs, c.using = nil, 0
+	v := *c.view
+	v.Term, v.Primary = 2, 2
+	c.show(&v, 2)
+	noop := wal.Record{Seq: 1, Term: 2, Kind: wal.Noop}
+	c.appended(2, &Append{Term: 2, Session: 1, Number: 1, Records: []wal.Record{noop}})
+	c.storeAll()
+	v.Term, v.Primary = 3, 3
+	v.Transfers = []topology.Transfer{{ID: 1, Attempt: 1, From: 3, To: 1}}
+	next := v
+	c.show(&next, 3)
+	c.out = nil
+	if _, err := c.fed(3, Feed{ID: 1, Attempt: 1, Prev: order.Pos{Seq: 1, Term: 2}, Records: []wal.Record{{Seq: 2, Term: 3, Kind: wal.Noop}}}); err != nil {
+		t.Fatal(err)
+	}
+	c.storeAll()
+	c.reached(2, nil, nil)
+	for _, a := range c.out {
+		if a.send != nil {
+			t.Errorf("peer %d is sent %+v", a.send.to, a.send.m.Ack)
+		}
+	}
+}

@@ -118,8 +118,8 @@ func (c *core) take(from topology.PeerID, m *Append) (verified order.Seq, ok boo
 // acknowledge tells the primary what is verified against it and durable, and what is applied.
 func (c *core) acknowledge() {
 	s := &c.follow
-	if s.primary == 0 || c.lead != nil {
-		return
+	if s.primary == 0 || c.lead != nil || s.term < c.lowest() {
+		return // nobody, or one that was deposed: what the log here has by now, from the sender of a transfer perhaps, is not its
 	}
 	match := min(s.verified, c.durable)
 	if c.wrong.has(ackUnsynced) {
