@@ -16,6 +16,20 @@ func (s *tale) roles() (r roles) {
 	return r
 }
 
+// newcomer are roles of which the receiver has no replica yet: it takes as long as its points do.
+func (s *tale) newcomer() (r roles) {
+	s.t.Helper()
+	r = roles{primary: s.primary(0), sender: -1, receiver: -1}
+	for _, i := range s.Others(r.primary) {
+		if s.state(0, i) == "" {
+			r.receiver = i
+		} else if r.sender < 0 {
+			r.sender = i
+		}
+	}
+	return r
+}
+
 // A peer that takes part in a transfer is killed, before the receiver is admitted or behind that. Without a receiver there is no
 // transfer; without a sender there is none before admission; the primary is replaced, and the transfer goes on.
 func TestLosingAPeerOfATransfer(t *testing.T) {

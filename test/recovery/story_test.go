@@ -201,33 +201,26 @@ func TestAReplicaMoreByEveryMethod(t *testing.T) {
 func TestASecondTransferIsRefused(t *testing.T) {
 	t.Parallel()
 	s := form(t, 4, noIncoming, noOutgoing, slowStream).begin(t, 1, 3)
-	s.upsert(0, 0, 300, 300)
-	has := func(i int) bool { return s.state(0, i) != "" }
-	var with []int
-	without := -1
-	for i := range s.N() {
-		if has(i) {
-			with = append(with, i)
-		} else {
-			without = i
-		}
-	}
-	s.replicate(with[0], with[1], stream)
-	want := fmt.Sprintf("Bad request: Shard 0 is already involved in transfer %d -> %d", s.ids[with[0]], s.ids[with[1]])
-	for _, second := range [][2]int{{with[0], with[1]}, {with[2], with[1]}, {with[0], without}, {with[2], with[0]}} {
-		if status, text := s.ask(with[0], "replicate_shard", s.by(second[0], second[1], stream)); status != http.StatusBadRequest || text != want {
+	s.upsert(0, 0, 1000, 500) // a stream of 4 s
+	r := s.newcomer()
+	other := slices.DeleteFunc(s.Others(r.primary), func(i int) bool { return i == r.sender || i == r.receiver })[0]
+	s.replicate(r.sender, r.receiver, stream)
+	want := fmt.Sprintf("Bad request: Shard 0 is already involved in transfer %d -> %d", s.ids[r.sender], s.ids[r.receiver])
+	for _, second := range [][2]int{{r.sender, r.receiver}, {other, r.receiver}, {r.sender, other}, {other, r.sender}} {
+		if status, text := s.ask(r.sender, "replicate_shard", s.by(second[0], second[1], stream)); status != http.StatusBadRequest || text != want {
 			t.Errorf("%v: %d %q", second, status, text)
 		}
 	}
-	s.count(with[0], 0)
-	s.end(300)
+	s.replicate(r.primary, other, delta) // nobody of these takes part in the other one
+	s.count(r.primary, 0)
+	s.end(1000)
 }
 
 // A move takes the replica from the sender when the receiver has it, data and all; one that is aborted leaves nothing behind.
 func TestMove(t *testing.T) {
 	t.Parallel()
 	s := form(t, 3, noIncoming, noOutgoing, slowStream).begin(t, 1, 1)
-	s.upsert(0, 0, 250, 250)
+	s.upsert(0, 0, 1000, 500) // a stream of 4 s
 	from := s.primary(0)
 	to := s.Others(from)[1]
 	u := s.upload(s.Others(from)[0], 10_000)
@@ -265,9 +258,13 @@ func TestDropDuringATransfer(t *testing.T) {
 }
 
 func dropOne(t *testing.T, end string, admitted bool) {
-	s := form(t, 3, noIncoming, noOutgoing, slowStream, longProof).begin(t, 1, 3)
-	s.upsert(0, 0, 300, 300)
-	r := s.roles()
+	s := form(t, 3, noIncoming, noOutgoing, slowStream, longProof).begin(t, 1, 2)
+	n := 2000 // a stream of 8 s
+	if admitted {
+		n = 300
+	}
+	s.upsert(0, 0, n, 500)
+	r := s.newcomer()
 	s.replicate(r.sender, r.receiver, stream)
 	if admitted {
 		s.admitted(0, r.receiver)
@@ -288,12 +285,13 @@ func dropOne(t *testing.T, end string, admitted bool) {
 	default:
 		s.count(r.sender, 0)
 		s.becomes(r.receiver, "Dead", 0, 1, 2)
-		s.heal()
+		s.replicate(r.primary, r.receiver, files)
+		s.count(r.primary, 0)
 	}
 	s.until(look, "the data of a dropped replica are deleted", func() bool { return len(s.directories(who, "0")) == 0 })
 	s.replicate(r.primary, who, files)
 	s.count(r.primary, 0)
-	s.end(300)
+	s.end(n)
 	s.drop()
 	for i := range s.N() {
 		s.until(look, "the data of a dropped collection are deleted", func() bool { return len(s.directories(i, "0")) == 0 })
@@ -304,9 +302,9 @@ func dropOne(t *testing.T, end string, admitted bool) {
 func TestRestartOfATransfer(t *testing.T) {
 	t.Parallel()
 	s := form(t, 3, noIncoming, noOutgoing, slowStream, longProof).begin(t, 1, 3)
-	s.upsert(0, 0, 1000, 500)
 	r := s.roles()
 	s.strand(r.sender, r.receiver, 20)
+	s.upsert(0, 0, 2000, 500) // a stream of 8 s
 	w := s.watch(r.primary, r.receiver, 0)
 	s.replicate(r.sender, r.receiver, stream)
 	s.progress(r.sender, 100, 1<<30)
@@ -321,28 +319,29 @@ func TestRestartOfATransfer(t *testing.T) {
 		t.Errorf("restart behind the admission: %d %q", status, text)
 	}
 	s.count(r.sender, 0)
-	s.end(1020)
+	s.end(2020)
 	w.stop(t, "Dead", "Partial", "Recovery", "Partial", "Active")
 	if !slices.Equal(w.methods, []string{stream, files}) {
 		t.Errorf("methods were %v", w.methods)
 	}
 
 	s.strand(r.sender, r.receiver, 20)
+	s.upsert(0, 0, 2000, 500)
 	w = s.watch(r.primary, r.receiver, 0)
 	s.replicate(r.sender, r.receiver, stream)
 	s.progress(r.sender, 100, 1<<30)
 	s.must(r.primary, "restart_transfer", s.by(r.sender, r.receiver, delta)) // asked of another peer
 	s.count(r.sender, 0)
-	s.end(1020)
+	s.end(2020)
 	w.stop(t, "Dead", "Partial", "Recovery", "Partial", "Active")
 }
 
 // A collection is dropped, and another one made by its name, while a replica of the first one is being filled.
 func TestAnotherCollectionOfTheSameName(t *testing.T) {
 	t.Parallel()
-	s := form(t, 3, slowStream).begin(t, 1, 3)
-	s.upsert(0, 0, 500, 500)
-	r := s.roles()
+	s := form(t, 3, slowStream).begin(t, 1, 2)
+	s.upsert(0, 0, 2000, 500) // a stream of 8 s
+	r := s.newcomer()
 	s.replicate(r.sender, r.receiver, stream)
 	s.progress(r.sender, 100, 1<<30)
 	s.drop()
@@ -363,9 +362,9 @@ func TestAPeerIsRemovedDuringATransfer(t *testing.T) {
 		for _, killed := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s_killed_%t", end, killed), func(t *testing.T) {
 				t.Parallel()
-				s := form(t, 4, noIncoming, noOutgoing, slowStream).begin(t, 1, 4)
-				s.upsert(0, 0, 500, 500)
-				r := s.roles()
+				s := form(t, 4, noIncoming, noOutgoing, slowStream).begin(t, 1, 3)
+				s.upsert(0, 0, 2000, 500) // a stream of 8 s
+				r := s.newcomer()
 				s.replicate(r.sender, r.receiver, stream)
 				s.progress(r.sender, 100, 1<<30)
 				who := r.receiver
@@ -385,11 +384,11 @@ func TestAPeerIsRemovedDuringATransfer(t *testing.T) {
 				}
 				if end == "sender" {
 					s.becomes(r.receiver, "Dead", s.Others(who)...)
-					s.replicate(r.primary, r.receiver, delta)
+					s.replicate(r.primary, r.receiver, files)
 					s.count(r.primary, 0)
 				}
-				s.upsert(asked, 1000, 10, 1)
-				s.end(510)
+				s.upsert(asked, 10_000, 10, 1)
+				s.end(2010)
 			})
 		}
 	}
