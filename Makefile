@@ -3,7 +3,7 @@ GOLANGCI = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 TIME    ?= 20m
 RACE     = ./internal/wal ./internal/task ./internal/vfs ./engine ./engine/internal/segment ./engine/internal/payload ./engine/internal/sparse ./internal/collection ./internal/node
 
-.PHONY: help build run test race lint gen bench demo clients crash cluster bench-cluster bench-idle fire slow
+.PHONY: help build run test race lint gen bench demo clients crash cluster bench-cluster bench-idle fire mission recovery slow
 help: ## list these
 	@grep -E '^[a-z-]+: .*##' Makefile | sed -E 's/: .*## /\t/' | expand -t 16
 build: ## the program, into bin/
@@ -38,5 +38,9 @@ bench-idle: ## what 1,000 shards cost a cluster in which nothing happens, and ho
 	go test ./test/cluster -run ManyShards -count=1 -v -shards 1000 -goals
 fire: ## kill, stop, cut, slow and fill peers for TIME while clients write, and judge; the report goes to fire.md
 	go test ./test/fire -count=1 -v -timeout 0 -time $(TIME) -report $(CURDIR)/fire.md
+mission: ## the mission tests N times (30) on a machine that is kept busy
+	test/acceptance-loop.sh $(or $(N),30)
+recovery: ## stories of replicas that come back, in every pairing of who is lost, when, and in which transfer
+	go test ./test/recovery -count=1 -v -timeout 30m -whole
 slow: ## the long tests
 	go test -tags slow -timeout 60m ./...
