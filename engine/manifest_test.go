@@ -218,3 +218,33 @@ func TestAScrubRecountsTheDigest(t *testing.T) {
 	}
 	ok(t, s.Close())
 }
+
+// A clone goes by its rows, not by what its shard took for their digest: else it could look complete and lack points.
+func TestACloneRecountsTheDigest(t *testing.T) {
+	points := sextant.Upsert{Points: randomPoints(rand.New(rand.NewPCG(1, 1)), 0, 50)}
+	from, to := &vfs.Mem{}, &vfs.Mem{}
+	sender, old := create(t, from, Options{UUID: "u"}), create(t, to, Options{UUID: "u"})
+	update(t, sender, points)
+	update(t, old, sextant.Upsert{Points: points.Points[:40]})
+	_, err := old.Checkpoint(t.Context())
+	ok(t, err)
+	m := *old.keeper.manifest()
+	ok(t, old.Close())
+	b, err := sender.OpenBase(t.Context())
+	ok(t, err)
+	m.Digest = b.sum.Ranges()
+	ok(t, m.write(to, "/shard/g1"))
+	old = reopen(t, to, Options{})
+	in, err := NewIntakeFromShard(t.Context(), old, b.Head(), Attempt{1, 1}, Options{FS: to})
+	ok(t, err)
+	if err := in.Complete(t.Context()); err == nil {
+		t.Fatal("complete without the points that are missing")
+	}
+	if ranges, _, err := b.Ranges(in.Digest()); err != nil || len(ranges) == 0 {
+		t.Fatalf("%d ranges differ, %v", len(ranges), err)
+	}
+	ok(t, in.Discard())
+	b.Close()
+	ok(t, old.Close())
+	ok(t, sender.Close())
+}

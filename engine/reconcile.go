@@ -53,19 +53,15 @@ func (i *Intake) clone(ctx context.Context, old *Shard) error {
 	if err := sameOrder(m, i.man); err != nil {
 		return err
 	}
-	digest, err := segment.ReadDigest(m.Digest)
-	if err != nil {
-		return corrupt(path.Join(old.dir, manifestFile), 0, "%v", err)
-	}
 	have, err := openParts(&Shard{fs: i.fs, dir: i.own}, m)
 	if err != nil {
 		return err
 	}
 	schema := i.man.Schema
 	schema.Fields = nil
-	i.state = segment.NewState(schema, i.tuning(), have.parts, &digest, uint64(i.man.At.Seq))
+	i.state = segment.NewState(schema, i.tuning(), have.parts, nil, uint64(i.man.At.Seq))
 	i.cloned = true
-	return nil
+	return i.state.Recount(ctx) // the digest that is stored may be what is wrong here
 }
 
 // linkFiles gives the files of a shard's checkpoint names in the new generation. Tombstones are copied: more rows will die.

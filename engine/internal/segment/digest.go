@@ -79,3 +79,14 @@ func Recount(ctx context.Context, v *View, pause func(rows int) error) (d Digest
 	}
 	return d, nil
 }
+
+// Recount makes the digest what the rows say.
+func (s *State) Recount(ctx context.Context) error {
+	v := s.Publish()
+	defer v.Release()
+	d, err := Recount(ctx, v, nil)
+	if err == nil {
+		s.digest = d
+	}
+	return err
+}
