@@ -106,6 +106,8 @@ func AppendError(dst []byte, err error) []byte {
 		return append(append(dst, errorUnknown), err.Error()...)
 	case errors.Is(err, context.DeadlineExceeded) && !errors.As(err, &known):
 		return append(dst, errorDeadline)
+	case errors.Is(err, context.Canceled) && !errors.As(err, &known): // this peer is stopping; what was logged is said to be unknown
+		return append(append(dst, errorNotPrimary, 0, 0), "the peer is stopping"...)
 	}
 	dst = append(dst, errorPlain, byte(sextant.KindOf(err)))
 	var after time.Duration

@@ -58,6 +58,9 @@ func TestErrorsTravel(t *testing.T) {
 	if err := back(fmt.Errorf("x: %w", context.DeadlineExceeded)); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a deadline became %#v", err)
 	}
+	if err := back(fmt.Errorf("x: %w", context.Canceled)); !errors.As(err, new(*NotPrimary)) { // another peer will be primary
+		t.Errorf("the end of a peer became %#v", err)
+	}
 	if err := back(noQuorum(4)); !isUser(err) || err.Error() != "no quorum to remove peer 4" {
 		t.Errorf("no quorum became %#v", err)
 	}
