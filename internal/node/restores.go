@@ -313,8 +313,11 @@ func (c *cluster) adoptRestore(ctx context.Context, s *slot, id uint64) error {
 		return nil
 	}
 	var floor order.Seq
-	if rec.Behind {
-		floor = c.highest(ctx, s.uuid)
+	if _, ok := s.current().(*engineShard); !ok && !s.shows(replacing) && !s.shows(waiting) {
+		floor = unknownSeqs // the log here is damaged, or gone
+	}
+	if rec.Behind || floor > 0 {
+		floor += c.highest(ctx, s.uuid)
 	}
 	s.exchange.Lock()
 	defer s.exchange.Unlock()
@@ -369,7 +372,7 @@ func (c *cluster) put(s *slot, now shard) {
 
 const (
 	lastTime = 2 * time.Second
-	// unknownSeqs is how many seqs are passed over for a peer that cannot be asked how many it gave out.
+	// unknownSeqs is how many seqs are passed over for a log that cannot be read, or whose peer cannot be asked.
 	unknownSeqs = 1 << 20
 )
 

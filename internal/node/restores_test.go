@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"path"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -259,7 +260,13 @@ func TestRestoresOnAllPeersAtOnce(t *testing.T) {
 		}
 		done := make(chan error, len(m)+1)
 		for i := range m {
-			go func() { done <- upload(t, m[i].n, "c", nil, archives[i], RecoverOptions{}) }()
+			go func() {
+				err := upload(t, m[i].n, "c", nil, archives[i], RecoverOptions{})
+				if err != nil {
+					err = fmt.Errorf("upload to peer %d: %w", i, err)
+				}
+				done <- err
+			}()
 		}
 		go func() {
 			var err error
@@ -286,6 +293,34 @@ func TestRestoresOnAllPeersAtOnce(t *testing.T) {
 			}
 		}
 		upsert(t, m[1].n, "c", 2000, 2010)
+	})
+}
+
+// The only replica that lost its files is healed by a snapshot, and does not give out numbers again.
+func TestRestoreHealsTheLastReplica(t *testing.T) {
+	inCluster(t, 1, func(t *testing.T, w *wire, m []*member) {
+		replicated(t, m[0].n, "c", 1, 1)
+		upsert(t, m[0].n, "c", 0, 50)
+		archive := snapshotOf(t, m[0].n, "c", nil)
+		for range 20 {
+			upsert(t, m[0].n, "c", 50, 60)
+		}
+		seq := lastSeq(t, m[0].n, "c")
+		m[0].stop(t)
+		for _, dir := range replicaDirs(t, m[0].disk) {
+			must(t, m[0].disk.RemoveAll(path.Join("/data/collections", dir)))
+		}
+		m[0].start(t, w, 0)
+		must(t, upload(t, m[0].n, "c", nil, archive, RecoverOptions{}))
+		if got := count(t, m[0].n, "c"); got != 50 || lastSeq(t, m[0].n, "c") <= seq {
+			t.Errorf("%d points, seq %d follows %d", got, lastSeq(t, m[0].n, "c"), seq)
+		}
+		m[0].stop(t)
+		m[0].start(t, w, 0)
+		eventually(t, "it outlives a restart", func() bool {
+			n, err := m[0].n.Count(t.Context(), all, "c", nil, true, ReadOptions{})
+			return err == nil && n == 50
+		})
 	})
 }
 

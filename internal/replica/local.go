@@ -227,16 +227,26 @@ func (l *Local) leads() error {
 	return &NotPrimary{Term: c.view.Term, Primary: c.view.Primary, Why: "this replica does not lead"}
 }
 
+// early is the error of an update that was not logged: while other data take the place of those here, another try is free.
+func (l *Local) early(err error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed && l.hub.life.Err() == nil {
+		return &NotPrimary{Why: err.Error()}
+	}
+	return err
+}
+
 // Update has an update logged, committed, and, if asked for, applied by all replicas that may be read. A *NotPrimary error
 // says that it was not logged; ErrUnknown that it may be.
 func (l *Local) Update(ctx context.Context, r Request) (sextant.Receipt, error) {
 	if l.align != nil && r.Index > 0 {
 		if err := l.align(ctx, r.Index); err != nil {
-			return sextant.Receipt{}, err
+			return sextant.Receipt{}, l.early(err)
 		}
 	}
 	if err := l.leads(); err != nil {
-		return sextant.Receipt{}, err
+		return sextant.Receipt{}, l.early(err)
 	}
 	select {
 	case l.slots <- struct{}{}:
@@ -257,7 +267,7 @@ func (l *Local) Update(ctx context.Context, r Request) (sextant.Receipt, error) 
 	}
 	var err error
 	if op.body, op.against, err = l.store.Prepare(ctx, r.Update); err != nil {
-		return sextant.Receipt{}, err
+		return sextant.Receipt{}, l.early(err)
 	}
 	l.ask(func(c *core) {
 		op.at = c.now

@@ -149,6 +149,7 @@ func (s *Set) try(ctx context.Context, shard *topology.Shard, r Request) (sextan
 		}
 		return local.Update(ctx, r)
 	}
+	whole := ctx
 	if !s.o.Alive(shard.Primary) { // ask quickly: it may be dead
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, attemptTime)
@@ -161,7 +162,11 @@ func (s *Set) try(ctx context.Context, shard *topology.Shard, r Request) (sextan
 	over := make(chan struct{})
 	defer close(over)
 	guard.Go(func() { s.guard(stop, over, shard) })
-	return s.o.Peers.Update(ctx, shard.Primary, shard.UUID, r)
+	receipt, err := s.o.Peers.Update(ctx, shard.Primary, shard.UUID, r)
+	if err != nil && ctx.Err() != nil && whole.Err() == nil && !errors.As(err, new(*NotPrimary)) && !errors.Is(err, ErrAway) {
+		err = fmt.Errorf("%w: %w", ErrUnknown, ctx.Err()) // given up here: what the other end says of that is of no interest
+	}
+	return receipt, err
 }
 
 // guard gives a call up when the topology names another primary or term, or the primary has been silent for long.

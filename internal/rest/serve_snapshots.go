@@ -133,6 +133,7 @@ func (c *call) streamSnapshot() error {
 		return err
 	}
 	w := &headWriter{c: c}
+	defer func() { _ = http.NewResponseController(c.w).SetWriteDeadline(time.Time{}) }() // the connection may serve other requests
 	return c.h.node.StreamShardSnapshot(c.r.Context(), c.access, c.owner(), *shard, func(name string) { w.name = name }, w)
 }
 
