@@ -79,6 +79,72 @@ func (f *fire) moving() []int {
 	return nil
 }
 
+// spare is a peer without which every shard still has two replicas in sync: what is on its disk may be lost.
+func (f *fire) spare() []int { return f.spareIs(f.rng.IntN(f.n)) }
+
+func (f *fire) spareIs(who int) []int {
+	id := f.c.View(who).Peer
+	for _, s := range f.sets {
+		shards := f.c.Shards((who+1)%f.n, s.name)
+		if len(shards) == 0 || id == 0 {
+			return nil
+		}
+		for _, shard := range shards {
+			others, here := 0, false
+			for _, r := range shard.Replicas {
+				if r.Peer == id {
+					here = true
+				} else if r.InSync && r.State == "Active" && f.c.Number(r.Peer) >= 0 {
+					others++
+				}
+			}
+			if here && others < 2 && s.factor > 2 {
+				return nil
+			}
+		}
+	}
+	return []int{who}
+}
+
+// anyShard is the directory of a shard of the collection that is everywhere; "" if there is none.
+func (f *fire) anyShard(who int) string {
+	var list []string
+	for _, uuid := range f.sets[0].uuids {
+		dir := filepath.Join(f.c.Peer(who).Dir, "storage", "collections", uuid)
+		found, err := os.ReadDir(dir)
+		if err != nil {
+			continue
+		}
+		for _, d := range found {
+			if d.IsDir() {
+				list = append(list, filepath.Join(dir, d.Name()))
+			}
+		}
+	}
+	if len(list) == 0 {
+		return ""
+	}
+	return list[f.rng.IntN(len(list))]
+}
+
+func (f *fire) remove(dir string) {
+	if dir == "" {
+		return
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		f.t.Error(err)
+	}
+}
+
+func (f *fire) copy(from, to string) {
+	if from == "" {
+		return
+	}
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		f.t.Error(err)
+	}
+}
+
 func kill(f *fire, who []int) {
 	for _, i := range who {
 		f.c.Peer(i).Kill()
@@ -219,6 +285,27 @@ func (w *world) kinds() []fault {
 			}
 		}, nothing, isUnwell},
 	}
+	list = append(list, fault{"lose the files of a shard", (*fire).spare, func(f *fire, who []int) {
+		kill(f, who)
+		f.remove(f.anyShard(who[0]))
+	}, again, isDown}, fault{"an old disk", (*fire).spare, func(f *fire, who []int) {
+		// A shard is as it was some seconds ago, and so is what it promised since.
+		kill(f, who)
+		dir := f.anyShard(who[0])
+		copied := filepath.Join(f.t.TempDir(), "old")
+		f.copy(dir, copied)
+		again(f, who)
+		<-time.After(time.Duration(500+f.rng.IntN(3000)) * time.Millisecond)
+		if !slices.Equal(f.spareIs(who[0]), who) {
+			kill(f, who) // what it has is needed now
+			return
+		}
+		kill(f, who)
+		f.remove(dir)
+		if dir != "" {
+			f.copy(copied, dir)
+		}
+	}, again, isDown})
 	if w.c.Net.Slow(0, true) {
 		w.c.Net.Slow(0, false)
 		slow := func(slow bool) func(f *fire, who []int) {

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,15 +18,33 @@ import (
 type set struct {
 	name   string
 	factor int
+	uuids  []string // of directories
 	book   history.Book
 }
 
 func newSet(w *world, name string, shards, factor int) *set {
+	before := w.directories()
 	w.c.Create(w.t, name, shards, factor)
+	s := &set{name: name, factor: factor}
+	for dir := range w.directories() {
+		if !before[dir] {
+			s.uuids = append(s.uuids, dir)
+		}
+	}
 	for _, field := range []string{"w", "g"} {
 		w.c.Must(w.t, 0, "PUT", "/collections/"+name+"/index?wait=true", map[string]any{"field_name": field, "field_schema": "integer"}, nil)
 	}
-	return &set{name: name, factor: factor}
+	return s
+}
+
+// directories are those of collections on the first peer.
+func (w *world) directories() map[string]bool {
+	names := map[string]bool{}
+	list, _ := os.ReadDir(filepath.Join(w.c.Peer(0).Dir, "storage", "collections")) // none before the first
+	for _, d := range list {
+		names[d.Name()] = true
+	}
+	return names
 }
 
 const (
