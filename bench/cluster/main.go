@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -23,6 +22,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sextantdb/sextant/bench/peers"
 	"github.com/sextantdb/sextant/bench/table"
 )
 
@@ -76,7 +76,7 @@ func keep(file string, text []byte) error {
 // contestant is a collection that is written.
 type contestant struct {
 	name       string
-	peers      []*peer // requests go to all of them in turn
+	peers      []*peers.Peer // requests go to all of them in turn
 	collection string
 }
 
@@ -86,23 +86,21 @@ func run(o options, out io.Writer) error {
 		return err
 	}
 	defer os.RemoveAll(root)
-	binary := filepath.Join(root, "sextant")
-	build := exec.Command("go", "build", "-trimpath", "-o", binary, "./cmd/sextant")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if b, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("%w\n%s", err, b)
+	binary, err := peers.Build(root)
+	if err != nil {
+		return err
 	}
-	var all []*peer
+	var all []*peers.Peer
 	defer func() {
 		for _, p := range all {
-			p.kill()
+			p.Kill()
 		}
 	}()
-	start := func(name string, args func(p *peer) []string) (*peer, error) {
-		p, err := startPeer(binary, filepath.Join(root, name), args)
+	start := func(name string, args func(p *peers.Peer) []string) (*peers.Peer, error) {
+		p, err := peers.Start(binary, filepath.Join(root, name), args)
 		if err == nil {
 			all = append(all, p)
-			err = p.ready()
+			err = p.Ready()
 		}
 		return p, err
 	}
@@ -110,27 +108,27 @@ func run(o options, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	var peers []*peer
+	var three []*peers.Peer
 	for i := range 3 {
-		p, err := start(fmt.Sprint("peer", i), func(p *peer) []string {
-			args := []string{"--uri", p.uri()}
+		p, err := start(fmt.Sprint("peer", i), func(p *peers.Peer) []string {
+			args := []string{"--uri", p.URI()}
 			if i > 0 {
-				args = append(args, "--bootstrap", peers[0].uri())
+				args = append(args, "--bootstrap", three[0].URI())
 			}
 			return args
 		})
 		if err != nil {
 			return err
 		}
-		peers = append(peers, p)
+		three = append(three, p)
 	}
-	if err := together(peers); err != nil {
+	if err := peers.Together(three); err != nil {
 		return err
 	}
-	contestants := []contestant{{"lone node", []*peer{lone}, "c"}, {"3 peers, 1 replica", peers, "one"}, {"3 peers, 3 replicas", peers, "three"}}
+	contestants := []contestant{{"lone node", []*peers.Peer{lone}, "c"}, {"3 peers, 1 replica", three, "one"}, {"3 peers, 3 replicas", three, "three"}}
 	for i, c := range contestants {
 		body := fmt.Sprintf(`{"vectors":{"size":%d,"distance":"Cosine"},"shard_number":1,"replication_factor":%d,"optimizers_config":{"indexing_threshold":0}}`, o.dim, max(1, 2*i-1))
-		if err := c.peers[0].call("PUT", "/collections/"+c.collection+"?timeout=60", []byte(body), nil); err != nil {
+		if err := c.peers[0].Call("PUT", "/collections/"+c.collection+"?timeout=60", []byte(body), nil); err != nil {
 			return err
 		}
 	}
@@ -149,7 +147,7 @@ func run(o options, out io.Writer) error {
 	if err := upsertTable(o, contestants, out); err != nil {
 		return err
 	}
-	return consensusTable(o, peers, out)
+	return consensusTable(o, three, out)
 }
 
 // syncTime is how long this disk takes to make an append durable: the floor of everything that is acknowledged.
@@ -226,7 +224,7 @@ func (c contestant) upserts(o options, clients int, wait bool) (result, error) {
 				path := fmt.Sprintf("/collections/%s/points?wait=%t", c.collection, wait)
 				body := fmt.Appendf(nil, `{"points":[{"id":%d,"vector":[%d.5,%s],"payload":{"n":%d}}]}`, k*1000+n%1000, n, vector, n)
 				start := time.Now()
-				if failed[k] = c.peers[(k+n)%len(c.peers)].call("PUT", path, body, nil); failed[k] != nil {
+				if failed[k] = c.peers[(k+n)%len(c.peers)].Call("PUT", path, body, nil); failed[k] != nil {
 					return
 				}
 				took[k] = append(took[k], time.Since(start))
@@ -243,7 +241,7 @@ func (c contestant) upserts(o options, clients int, wait bool) (result, error) {
 }
 
 // consensusTable measures how long it takes from the request for a change until all peers show it. An alias is the smallest change.
-func consensusTable(o options, peers []*peer, out io.Writer) error {
+func consensusTable(o options, three []*peers.Peer, out io.Writer) error {
 	var answered, everywhere []time.Duration
 	for range o.rounds {
 		for n := range o.commands {
@@ -254,12 +252,12 @@ func consensusTable(o options, peers []*peer, out io.Writer) error {
 				body = fmt.Appendf(nil, `{"actions":[{"create_alias":{"alias_name":%q,"collection_name":%q}}]}`, alias, to)
 			}
 			begin := time.Now()
-			if err := peers[n%3].call("POST", "/collections/aliases", body, nil); err != nil {
+			if err := three[n%3].Call("POST", "/collections/aliases", body, nil); err != nil {
 				return err
 			}
 			answered = append(answered, time.Since(begin))
-			for _, p := range peers {
-				if err := p.shows(alias, to); err != nil {
+			for _, p := range three {
+				if err := p.Shows(alias, to); err != nil {
 					return err
 				}
 			}

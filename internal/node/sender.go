@@ -251,7 +251,11 @@ func (t target) call(ctx context.Context, method string, limit time.Duration, bo
 			}
 		}
 	})
-	return peers{t.c}.call(ctx, t.to, method, t.uuid, body)
+	reply, err := peers{t.c}.call(ctx, t.to, method, t.uuid, body)
+	if s := t.c.slot(t.uuid); s != nil {
+		s.sent.bytes.Add(uint64(len(body) + len(reply)))
+	}
+	return reply, err
 }
 
 func appendRef(dst []byte, r transfer.Ref) []byte {
@@ -303,6 +307,9 @@ func (t target) Complete(ctx context.Context, r transfer.Ref) error {
 
 func (t target) Feed(ctx context.Context, r transfer.Ref, prev order.Pos, records []wal.Record) error {
 	_, err := t.call(ctx, callFeed, feedTime, replica.AppendFeed(nil, replica.Feed{ID: r.ID, Attempt: r.Attempt, Prev: prev, Records: records}))
+	if s := t.c.slot(t.uuid); s != nil {
+		s.sent.entries.Add(uint64(len(records)))
+	}
 	return err
 }
 

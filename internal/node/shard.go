@@ -54,13 +54,16 @@ type slot struct {
 	restoring sync.Mutex    // of a cluster: held for the whole of a restore; exchange may be taken under it
 	exchange  sync.Mutex    // held while the data are replaced, and at the end: one at a time
 	prepared  atomic.Uint64 // the restore that may wait in the directory for its word; 0: none does
-	mu        sync.Mutex    // guards all below
-	now       shard
-	err       error // why now is a stub
-	loading   bool  // a snapshot is being restored
-	leaves    bool  // it is on its way out: nothing may be put into it any more
-	left      context.Context
-	end       context.CancelFunc
+	sent      struct {
+		bytes, entries atomic.Uint64 // to the receivers of transfers, since the start of the process
+	}
+	mu      sync.Mutex // guards all below
+	now     shard
+	err     error // why now is a stub
+	loading bool  // a snapshot is being restored
+	leaves  bool  // it is on its way out: nothing may be put into it any more
+	left    context.Context
+	end     context.CancelFunc
 }
 
 func (s *slot) current() shard {

@@ -31,6 +31,9 @@ type ReplicaSight struct {
 	Readable bool   `json:"readable"`
 	Pending  int    `json:"pending"` // operations under way, of the primary
 	Alarms   uint64 `json:"alarms"`  // since the start of the process
+	// SentBytes and SentEntries went to the receivers of transfers since the start of the process; bytes both ways, without the wire's.
+	SentBytes   uint64 `json:"transfer_sent_bytes"`
+	SentEntries uint64 `json:"transfer_sent_entries"`
 	// Of the primary in office, by peer: how far the others are.
 	Office    bool                     `json:"office"`
 	Followers map[uint64]FollowerSight `json:"followers,omitempty"`
@@ -133,7 +136,7 @@ func dataOf(i ShardInfo, builds Optimizations) DataSight {
 
 // replicaSight tells where a replica of this node stands. It costs little: nothing is asked of the data.
 func (c *cluster) replicaSight(name string, s *slot, shard *topology.Shard) ReplicaSight {
-	out := ReplicaSight{Shard: s.uuid, Collection: name, ID: uint32(s.id)}
+	out := ReplicaSight{Shard: s.uuid, Collection: name, ID: uint32(s.id), SentBytes: s.sent.bytes.Load(), SentEntries: s.sent.entries.Load()}
 	if shard != nil {
 		own := shard.Replicas[c.n.peer]
 		out.State, out.InSync, out.Primary, out.Term, out.Version = string(own.State), own.InSync, uint64(shard.Primary), uint64(shard.Term), shard.Version

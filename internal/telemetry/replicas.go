@@ -44,6 +44,10 @@ func (p *printer) replicas(s State) {
 	p.here(s, "sextant_replica_applied_seq", "gauge", "last entry that reads can see", whole(func(r *node.ReplicaSight) uint64 { return r.Applied }))
 	p.here(s, "sextant_replica_alarms_total", "counter", "what must not be: a replica that differs, a log that was cut",
 		whole(func(r *node.ReplicaSight) uint64 { return r.Alarms }))
+	p.here(s, "sextant_transfer_sent_bytes_total", "counter", "bytes that transfers of the replica sent, and got back",
+		whole(func(r *node.ReplicaSight) uint64 { return r.SentBytes }))
+	p.here(s, "sextant_transfer_sent_entries_total", "counter", "entries that transfers of the replica sent",
+		whole(func(r *node.ReplicaSight) uint64 { return r.SentEntries }))
 	p.here(s, "sextant_replica_pending", "gauge", "operations under way at the primary", lead(func(r *node.ReplicaSight) float64 { return float64(r.Pending) }))
 	p.here(s, "sextant_replica_verified_age_seconds", "gauge", "since all replicas were found to hold the same",
 		func(r *node.ReplicaSight) (float64, bool) {

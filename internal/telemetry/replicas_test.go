@@ -42,6 +42,7 @@ func TestMetricsOfAPeer(t *testing.T) {
 		`collection_shard_transfer_incoming{id="a"} 0`, `collection_shard_transfer_outgoing{id="a"} 1`,
 		`sextant_replica_primary{collection="a",shard="0",peer="1"} 1`, `sextant_replica_primary{collection="a",shard="1",peer="1"} 0`,
 		`sextant_replica_applied_seq{collection="a",shard="1",peer="1"} 8`, `sextant_replica_alarms_total{collection="a",shard="0",peer="1"} 1`,
+		`sextant_transfer_sent_bytes_total{collection="a",shard="0",peer="1"} 0`,
 		`sextant_replica_pending{collection="a",shard="0",peer="1"} 5`, `sextant_replica_verified_age_seconds{collection="a",shard="0",peer="1"} 1.5`,
 		`sextant_replica_lag_entries{collection="a",shard="0",peer="3"} 4`, `sextant_replica_lag_seconds{collection="a",shard="0",peer="3"} 0.25`,
 		`sextant_replica_connected{collection="a",shard="0",peer="3"} 0`,

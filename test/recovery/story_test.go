@@ -27,6 +27,10 @@ func TestAReplicaComesBackByItself(t *testing.T) {
 	if !slices.Equal(w.methods, []string{delta}) {
 		t.Errorf("it was brought back by %v", w.methods)
 	}
+	// 20 writes, and what a take-over or an audit may have logged
+	if entries, bytes := s.sent(); entries < 20 || entries > 25 || bytes < 60*100 || bytes > 60*1000 {
+		t.Errorf("%d entries and %d bytes were sent for 60 points in 20 writes", entries, bytes)
+	}
 }
 
 // With limits of 0 it waits for somebody to ask.

@@ -338,6 +338,26 @@ func (s *tale) admitted(peer, receiver int) {
 	})
 }
 
+// sent is what transfers of the collection have sent: entries and bytes, as the counters of all peers that answer have it.
+func (s *tale) sent() (entries, bytes int) {
+	s.t.Helper()
+	for i := range s.N() {
+		resp, err := http.Get(s.Peer(i).URL + "/metrics")
+		if err != nil {
+			continue
+		}
+		b, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		for name, into := range map[string]*int{"entries": &entries, "bytes": &bytes} {
+			for _, m := range regexp.MustCompile(`(?m)^sextant_transfer_sent_`+name+`_total{collection="`+s.name+`",.*} (\S+)$`).FindAllStringSubmatch(string(b), -1) {
+				v, _ := strconv.ParseFloat(m[1], 64)
+				*into += int(v)
+			}
+		}
+	}
+	return entries, bytes
+}
+
 // hosts checks how many replicas a peer has.
 func (s *tale) hosts(peer, n int) {
 	s.t.Helper()
