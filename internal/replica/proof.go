@@ -64,11 +64,13 @@ func (c *core) judge() {
 	}
 	unproven := false
 	for _, a := range p.since {
-		unproven = unproven || a.proven == 0 && p.mark <= a.from
+		unproven = unproven || a.proven == 0 && (p.mark <= a.from || p.open)
 	}
-	due := p.changed && c.now-p.at >= c.time.audit && r.connected() // nobody is thrown out for the sake of an audit
+	// One that is open for so long lacks a report that was lost: there has to be another one. Nobody is thrown out for the sake
+	// of an audit.
+	due := (p.open || p.changed && c.now-p.at >= c.time.audit) && r.connected()
 	for _, op := range p.asking {
-		if op.seq == 0 {
+		if op.seq == 0 || p.open {
 			due = true
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"slices"
+	"strings"
 
 	"github.com/sextantdb/sextant/internal/node"
 	"github.com/sextantdb/sextant/internal/order"
@@ -296,4 +297,23 @@ func (c *checker) find(id topology.PeerID, shard string) *node.Inside {
 		}
 	}
 	return nil
+}
+
+// picture tells of all shards, for somebody who has to find out what is wrong.
+func (c *checker) picture() string {
+	var b strings.Builder
+	for name, info := range c.state.Collections {
+		for _, id := range info.ShardIDs() {
+			s := info.Shards[id]
+			fmt.Fprintf(&b, "shard %d of %s, %s: term %d, version %d, primary %d, transfers %+v\n", id, name, s.UUID, s.Term, s.Version, s.Primary, s.Transfers)
+			for _, peer := range s.Peers() {
+				fmt.Fprintf(&b, "  machine %d, peer %d, %+v", c.w.net.machine(peer), peer, s.Replicas[peer])
+				if r := c.find(peer, s.UUID); r != nil {
+					fmt.Fprintf(&b, ": %+v, readable: %v", r.Local.Status(), r.Local.Readable())
+				}
+				b.WriteByte('\n')
+			}
+		}
+	}
+	return b.String()
 }

@@ -90,6 +90,7 @@ func Run(o Options, story func(w *World)) Outcome {
 	// One processor, and no collection of garbage within a step: its goroutines take turns in the same order every time.
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(1 << 30))
 	w := &World{o: o, seed: o.Seed, rand: rand.New(rand.NewPCG(o.Seed, 1)), began: time.Now(), counts: map[string]uint64{}, laneTime: 6 * time.Second}
 	w.net = newNet(w)
 	w.checker.init(w)

@@ -20,6 +20,10 @@ var (
 	logFlag  = flag.Bool("sim.log", false, "print what nodes and the driver log")
 )
 
+// storyTime is more than any story takes: in one that takes longer, something runs without end, or waits for a lock whose owner
+// sleeps; virtual time stands still then.
+const storyTime = time.Minute
+
 // run has one story happen.
 func run(t *testing.T, o Options, story func(w *World)) (out Outcome) {
 	t.Helper()
@@ -35,6 +39,8 @@ func run(t *testing.T, o Options, story func(w *World)) (out Outcome) {
 			return a
 		}})
 	}
+	stuck := time.AfterFunc(storyTime, func() { panic(fmt.Sprintf("seed %d: the story does not end", o.Seed)) })
+	defer stuck.Stop()
 	cryptotest.SetGlobalRandom(t, o.Seed)
 	synctest.Test(t, func(t *testing.T) { out = Run(o, story) })
 	if out.Err == nil {

@@ -65,10 +65,10 @@ func (w *World) ask(what string, f func(ctx context.Context, n *node.Node) error
 
 // finish waits until nothing is left to do, and compares all replicas with each other and with what clients have heard.
 func (w *World) finish(recovered bool) {
-	const patience = 4 * time.Minute
+	const patience = 10 * time.Minute
 	why := ""
 	if !w.pump(time.Now().Add(patience), func() bool { why = w.checker.settled(recovered); return why == "" }) {
-		w.fail("invariant 9: %v after the last fault: %s", patience, why)
+		w.fail("invariant 9: %v after the last fault: %s\n%s", patience, why, w.checker.picture())
 		panic(stopped{w.failure()})
 	}
 	w.compare()
@@ -131,7 +131,7 @@ func Random(seed uint64) (Options, func(w *World)) {
 			w.heal()
 			w.sleep(w.span(time.Second, 10*time.Second))
 			w.rest()
-			w.finish(false)
+			w.finish(true)
 		}
 	}
 }
