@@ -120,7 +120,7 @@ func (l *Local) doJobs() {
 	for {
 		l.mu.Lock()
 		jobs := l.core.jobs
-		if l.closed || len(jobs) == 0 {
+		if l.closed || l.life.Err() != nil || len(jobs) == 0 { // its life ends a little before it is closed
 			l.storing = false
 			l.mu.Unlock()
 			return
@@ -164,7 +164,7 @@ func (l *Local) doApply() {
 	for {
 		l.mu.Lock()
 		before, commit := l.core.applied, min(l.core.commit, l.core.durable)
-		if l.closed || commit <= before || l.core.broken != nil {
+		if l.closed || l.life.Err() != nil || commit <= before || l.core.broken != nil {
 			l.applying = false
 			l.mu.Unlock()
 			return

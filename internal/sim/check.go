@@ -84,6 +84,13 @@ func (c *checker) check() {
 		state, replicas := n.Inside()
 		if c.state == nil || state.Index > c.state.Index {
 			c.state = state
+			uuid := ""
+			if info := state.Collections[collectionName]; info != nil {
+				uuid = info.UUID
+			}
+			if uuid != c.w.history.uuid {
+				c.w.history.renew(uuid)
+			}
 		}
 		for _, r := range replicas {
 			list = append(list, one{p, r})

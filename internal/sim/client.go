@@ -94,7 +94,7 @@ func (c *client) act() {
 // operate does an operation through a machine and notes what became of it.
 func (w *World) operate(ctx context.Context, p *Peer, o operation, of *group, timeout time.Duration) operation {
 	n, life := p.node(), p.life
-	if n == nil {
+	if n == nil || of != nil && uuidOf(n) != of.uuid { // it knows another collection of the name
 		return o
 	}
 	o.Node = p.i
@@ -130,6 +130,15 @@ func (w *World) operate(ctx context.Context, p *Peer, o operation, of *group, ti
 	}
 	w.history.note(o, of)
 	return o
+}
+
+// uuidOf returns which collection a node knows by the name; "" if none.
+func uuidOf(n *node.Node) string {
+	state, _ := n.Inside()
+	if info := state.Collections[collectionName]; info != nil {
+		return info.UUID
+	}
+	return ""
 }
 
 // update is an operation in the words of a client.

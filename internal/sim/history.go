@@ -91,7 +91,9 @@ type history struct {
 	value   uint64
 	groups  []*group // in use
 	made    int
-	first   int // the first group of the present collection
+	first   int    // the first group of the present collection
+	uuid    string // of that collection
+	width   int    // how many groups are in use
 	running int
 	over    bool
 }
@@ -99,7 +101,7 @@ type history struct {
 // group is some points with tags of their own. One of which too many outcomes are unknown is not used any more: the judge
 // would need too long.
 type group struct {
-	number  int
+	uuid    string // of its collection
 	keys    []uint64
 	tags    []string
 	unknown map[uint64]int // by key; 0: of its tags
@@ -110,21 +112,21 @@ const (
 	unknownLimit = 7
 )
 
-func (h *history) init(w *World) { h.w = w }
+func (h *history) init(w *World) { h.w, h.width = w, 5 }
 
-// renew begins with fresh points, in a new collection.
-func (h *history) renew(groups int) {
+// renew begins with fresh points, in a new collection; "": there is none.
+func (h *history) renew(uuid string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.groups, h.first = nil, h.made+1
-	for range groups {
+	h.uuid, h.groups, h.first = uuid, nil, h.made+1
+	for range h.width {
 		h.groups = append(h.groups, h.group())
 	}
 }
 
 func (h *history) group() *group {
 	h.made++
-	g := &group{number: h.made, unknown: map[uint64]int{}}
+	g := &group{uuid: h.uuid, unknown: map[uint64]int{}}
 	for i := range groupKeys {
 		g.keys = append(g.keys, uint64(h.made*10+i))
 	}
@@ -153,9 +155,6 @@ func (h *history) note(o operation, of *group) {
 	defer h.mu.Unlock()
 	h.clock++
 	o.Return = h.clock
-	if of != nil && of.number < h.first && (o.Kind == read || o.Outcome == done) { // perhaps of the collection that has gone, perhaps of the new one
-		o.Outcome = unknown
-	}
 	h.all = append(h.all, o)
 	if of == nil || o.Outcome != unknown || o.Kind == read {
 		return

@@ -113,6 +113,7 @@ func (w *World) compare() {
 func Random(seed uint64) (Options, func(w *World)) {
 	r := rand.New(rand.NewPCG(seed, 7))
 	return Options{Seed: seed, Machines: []int{2, 3, 3, 3, 4, 5}[r.IntN(6)]}, func(w *World) {
+		w.history.width = 3 + w.rand.IntN(5)
 		w.assemble()
 		for round := range 1 + w.rand.IntN(3) {
 			if round > 0 {
@@ -122,7 +123,6 @@ func Random(seed uint64) (Options, func(w *World)) {
 				})
 			}
 			w.create(1+w.rand.Uint32N(3), 2+w.rand.Uint32N(uint32(len(w.peers)-1)))
-			w.history.renew(3 + w.rand.IntN(5))
 			w.clients(2 + w.rand.IntN(4))
 			for end := time.Now().Add(w.span(10*time.Second, time.Minute)); time.Now().Before(end); {
 				w.sleep(w.span(20*time.Millisecond, 4*time.Second))
@@ -384,11 +384,6 @@ func (w *World) try(what string, f func(ctx context.Context, n *node.Node) error
 
 // renewCollection drops the collection and makes another of its name at once, while everything goes on.
 func (w *World) renewCollection() {
-	uuid := ""
-	if info := w.checker.state.Collections[collectionName]; info != nil {
-		uuid = info.UUID
-	}
-	w.history.renew(3 + w.rand.IntN(5)) // what was written before counts no more
 	_ = w.try("drop the collection", func(ctx context.Context, n *node.Node) error {
 		_, err := n.DeleteCollection(ctx, all, collectionName, 8*time.Second)
 		return err
@@ -397,9 +392,6 @@ func (w *World) renewCollection() {
 	_ = w.try("create the collection", func(ctx context.Context, n *node.Node) error {
 		return n.CreateCollection(ctx, all, collectionName, vectors(shards, factor), 8*time.Second)
 	})
-	if info := w.checker.state.Collections[collectionName]; info != nil && info.UUID != uuid {
-		w.history.renew(3 + w.rand.IntN(5)) // and what was written between the two does not either
-	}
 }
 
 // dropReplica removes a replica for good.
