@@ -69,3 +69,217 @@ func (w *chaosWorld) leap(n *chaosNode) {
 		w.show(n)
 	}
 }
+
+// A story is a longer plot: its scenes follow each other with events of chance between. A scene that is not ready is tried again
+// later, and after some tries the story ends.
+type chaosScene func() (ready bool)
+
+const sceneTries = 300
+
+// tell plays the next scene now and then.
+func (w *chaosWorld) tellStory() {
+	if len(w.story) == 0 || !w.roll(1, 4) {
+		return
+	}
+	if w.story[0]() {
+		w.story, w.tries = w.story[1:], 0
+		w.trace("story: %d scenes left", len(w.story))
+	} else if w.tries++; w.tries > sceneTries {
+		w.story, w.tries, w.held = nil, 0, false
+	}
+}
+
+// begin chooses a story, and its roles.
+func (w *chaosWorld) beginStory() {
+	s := w.newest()
+	a := w.node(s.Primary)
+	var cast []*chaosNode // the others that are in sync
+	for _, p := range s.InSync() {
+		if p != s.Primary {
+			cast = append(cast, w.node(p))
+		}
+	}
+	w.chance.Shuffle(len(cast), func(i, j int) { cast[i], cast[j] = cast[j], cast[i] })
+	switch x := w.chance.IntN(4); {
+	case x == 0 && len(cast) >= 3:
+		w.trace("story: quarrel")
+		w.quarrel(a, cast[0], cast[1], cast[2])
+	case x == 1 && len(cast) >= 2:
+		w.trace("story: oblivion")
+		w.oblivion(a, cast[0], cast[1])
+	case x == 2 && len(cast) >= 2:
+		w.trace("story: twice")
+		w.twice(a, cast[0], cast[1])
+	case x == 3 && len(cast) >= 1:
+		w.trace("story: lateQuestion")
+		w.lateQuestion(a, cast[0])
+	}
+}
+
+// depose has consensus name another primary; only that one sees it at once.
+func (w *chaosWorld) depose(p, successor *chaosNode) bool {
+	s := w.newest()
+	if s.Primary != p.peer || !s.Replicas[successor.peer].InSync {
+		return false
+	}
+	w.decide(topology.Command{Failed: []topology.ReplicaFailed{{Shard: chaosShard, Term: s.Term, Version: s.Version, Peer: p.peer, Successor: successor.peer}}})
+	w.leap(successor)
+	return true
+}
+
+// cut blocks what a node sends to all but one.
+func (w *chaosWorld) cut(n, but *chaosNode) {
+	for _, o := range w.nodes {
+		w.blocked[n.i][o.i] = o != but
+	}
+}
+
+// quarrel: two deposed primaries wrote different entries for one place; a later one commits the first of them by count, and a
+// follower that has forgotten the later one hears the second.
+func (w *chaosWorld) quarrel(a, b, c, d *chaosNode) {
+	seen := 0
+	w.story = []chaosScene{
+		func() bool { w.blocked[a.i][b.i] = true; return w.leader(a) == a },
+		func() bool {
+			if a.core == nil || a.core.lead == nil {
+				return false
+			}
+			w.write(a, w.newRequest())
+			return true
+		},
+		func() bool {
+			seen = len(w.states)
+			b.frozen = true
+			w.cut(b, nil)
+			return w.depose(a, b)
+		},
+		func() bool {
+			d.slow |= 1 << chaosStore
+			return b.core != nil && b.core.lead != nil && w.depose(b, c)
+		},
+		func() bool {
+			if c.core == nil || c.core.lead == nil || d.core == nil {
+				return false
+			}
+			if f := c.core.lead.follower(d.peer); f == nil || !f.answered || f.match+1 != c.core.last.Seq {
+				return false // it is to have all but the first entry of the new reign
+			}
+			d.slow = 0
+			w.crash(d)
+			w.start(d, max(0, d.view-seen))
+			d.frozen = true
+			w.cut(b, d)
+			return true
+		},
+	}
+}
+
+// oblivion: a deposed primary is filled by somebody who knows nothing of its successor, and starts again as if it led still.
+func (w *chaosWorld) oblivion(a, b, c *chaosNode) {
+	before, filled := 0, uint64(0)
+	w.story = []chaosScene{
+		func() bool {
+			before = len(w.states) - 1
+			s := w.newest()
+			w.decide(topology.Command{Failed: []topology.ReplicaFailed{{Shard: chaosShard, Term: s.Term, Version: s.Version, Peer: a.peer, Successor: b.peer}}})
+			w.decide(topology.Command{Start: &topology.TransferStart{Shard: chaosShard, From: c.peer, To: a.peer, Method: topology.StreamRecords, Sync: true}})
+			b.frozen = true
+			for i := range w.newest().Transfers {
+				filled = w.newest().Transfers[i].ID
+			}
+			w.leap(a)
+			w.leap(c)
+			return filled != 0
+		},
+		func() bool {
+			if a.disk == nil || a.disk.id != filled || !a.up {
+				return false
+			}
+			w.crash(a)
+			w.start(a, a.view-min(a.view, before))
+			a.frozen = true
+			return true
+		},
+	}
+}
+
+// twice: the sender of a transfer begins its task again when the receiver is about to be admitted.
+func (w *chaosWorld) twice(a, b, c *chaosNode) {
+	var made *chaosDisk
+	w.story = []chaosScene{
+		func() bool {
+			s := w.newest()
+			w.decide(topology.Command{Failed: []topology.ReplicaFailed{{Shard: chaosShard, Term: s.Term, Version: s.Version, Peer: b.peer}}})
+			w.decide(topology.Command{Start: &topology.TransferStart{Shard: chaosShard, From: c.peer, To: b.peer, Method: topology.StreamRecords, Sync: true}})
+			c.slow |= 1<<chaosApply | 1<<chaosReached
+			w.held = true
+			for _, n := range []*chaosNode{a, b, c} {
+				w.leap(n)
+			}
+			return true
+		},
+		func() bool {
+			if a.core == nil || a.core.lead == nil || c.core == nil || c.sender.number == 0 {
+				return false
+			}
+			f := a.core.lead.follower(b.peer)
+			if f == nil || f.admission == nil || f.match < f.admission.target {
+				return false
+			}
+			made = b.disk
+			w.again(c)
+			return true
+		},
+		func() bool {
+			if b.disk == made {
+				return false
+			}
+			w.held = false
+			for _, wish := range w.wishes {
+				if wish.Admit != nil && w.roll(1, 2) {
+					w.decide(wish)
+				}
+			}
+			return true
+		},
+	}
+}
+
+// lateQuestion: a client asks a replica that was filled since what became of a request.
+func (w *chaosWorld) lateQuestion(a, b *chaosNode) {
+	number := uint64(0)
+	w.story = []chaosScene{
+		func() bool { // somebody dies before the answer
+			if a.core == nil || a.core.lead == nil || len(a.core.lead.waiting) == 0 {
+				return false
+			}
+			number = a.core.lead.waiting[0].ID.Number
+			w.requests[number].kept = true
+			w.crash(a)
+			w.start(a, 0)
+			return true
+		},
+		func() bool {
+			q := &w.requests[number]
+			s := w.newest()
+			if q.seq == 0 || a.disk == nil || a.disk.applied < q.seq || s.Primary != a.peer {
+				return false
+			}
+			w.decide(topology.Command{Failed: []topology.ReplicaFailed{{Shard: chaosShard, Term: s.Term, Version: s.Version, Peer: b.peer}}})
+			w.decide(topology.Command{Start: &topology.TransferStart{Shard: chaosShard, From: a.peer, To: b.peer, Method: topology.StreamRecords, Sync: true}})
+			w.leap(a)
+			w.leap(b)
+			return true
+		},
+		func() bool { return w.inSync(b) && w.depose(a, b) },
+		func() bool {
+			if b.core == nil || b.core.lead == nil || !b.core.lead.office {
+				return false
+			}
+			if !w.requests[number].done {
+				w.write(b, number)
+			}
+			return true
+		},
+	}
+}

@@ -126,8 +126,8 @@ const (
 )
 
 var chaosOften = [chaosEvents]int{chaosDeliver: 290, chaosStore: 110, chaosApply: 90, chaosReached: 80, chaosWork: 50, chaosTick: 60, chaosLanes: 50,
-	chaosView: 60, chaosDecide: 40, chaosWrite: 35, chaosRetry: 10, chaosPropose: 15, chaosRead: 8, chaosProve: 2, chaosWithdraw: 2, chaosSend: 48,
-	chaosServe: 50, chaosTrouble: 60}
+	chaosView: 60, chaosDecide: 40, chaosWrite: 35, chaosRetry: 10, chaosPropose: 15, chaosRead: 8, chaosProve: 2, chaosWithdraw: 2, chaosSend: 80,
+	chaosServe: 110, chaosTrouble: 60}
 
 // taste chooses how often things happen in this history, and which node is slow at what.
 func (w *chaosWorld) taste() {
@@ -163,6 +163,7 @@ func (w *chaosWorld) happen() {
 		w.surprise()
 		return
 	}
+	w.tellStory()
 	x, event := w.chance.IntN(w.total), 0
 	for x >= w.often[event] {
 		event++
@@ -254,7 +255,12 @@ func (w *chaosWorld) trouble(n *chaosNode) {
 	r, k := w.chance.IntN, &w.kind
 	switch {
 	case r(1000) < k.plots:
-		w.plot()
+		switch {
+		case len(w.story) == 0 && r(2) == 0:
+			w.beginStory()
+		case len(w.story) == 0 || r(8) == 0:
+			w.plot()
+		}
 	case r(10_000) < 25*k.crashes:
 		if n.up && r(3) == 0 || len(w.up()) == len(w.nodes) {
 			w.crash(n)
@@ -387,6 +393,9 @@ func (w *chaosWorld) decideSome() {
 	}
 	i := w.chance.IntN(len(w.wishes))
 	c := w.wishes[i]
+	if c.Admit != nil && w.held {
+		return
+	}
 	x := w.chance.IntN(20)
 	if x < 1 || x > 2 {
 		w.wishes = append(w.wishes[:i], w.wishes[i+1:]...)
@@ -491,7 +500,7 @@ func (w *chaosWorld) heal() {
 		return
 	}
 	w.trace("faults stop")
-	w.stale = nil
+	w.stale, w.story, w.held = nil, nil, false
 	w.blocked = [chaosNodes][chaosNodes]bool{}
 	w.kind.failures = 0
 	for _, n := range w.nodes {

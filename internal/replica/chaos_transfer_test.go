@@ -97,6 +97,11 @@ func (w *chaosWorld) endSender(n *chaosNode) {
 func (w *chaosWorld) call(n *chaosNode, to topology.PeerID, c chaosCall) {
 	c.from, c.to = n.i, int(to-1)
 	c.life = n.life
+	for i := range w.calls { // it is on its way already
+		if o := &w.calls[i]; o.kind == c.kind && o.from == c.from && o.number == c.number && o.point == c.point && o.at == c.at {
+			return
+		}
+	}
 	if len(w.calls) >= 24 {
 		i := w.chance.IntN(len(w.calls))
 		w.calls[i] = c

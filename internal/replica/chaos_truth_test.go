@@ -195,6 +195,7 @@ type chaosRequest struct {
 	sent   bool // it may have been logged; else a refusal is certain
 	logged bool // somewhere
 	done   bool
+	kept   bool      // for a story
 	flying int       // operations that are not answered
 	seq    order.Seq // where it is committed
 }
@@ -352,7 +353,7 @@ func (w *chaosWorld) retry(n *chaosNode) {
 	case len(w.requests) > 1:
 		number = uint64(max(1, len(w.requests)-1-w.chance.IntN(6)))
 	}
-	if number == 0 || w.requests[number].done {
+	if number == 0 || w.requests[number].done || w.requests[number].kept {
 		return
 	}
 	if q := &w.requests[number]; q.flying > 0 {

@@ -41,6 +41,10 @@ type chaosWorld struct {
 	owed     []uint64       // requests that may be sent again
 	value    uint16
 
+	story []chaosScene
+	tries int  // of the next scene
+	held  bool // consensus decides on no Admit
+
 	truth chaosTruth
 
 	often [chaosEvents]int // how often what happens, summed up
@@ -223,6 +227,9 @@ func (w *chaosWorld) node(p topology.PeerID) *chaosNode { return w.nodes[p-1] }
 
 // start begins a life. Consensus shows a topology that may be some steps older than what the last life saw.
 func (w *chaosWorld) start(n *chaosNode, back int) {
+	if n.up {
+		return
+	}
 	n.up, n.life, n.began = true, n.life+1, w.now-1
 	n.view = max(0, n.view-back)
 	w.ripe = true
