@@ -136,3 +136,21 @@ func TestReplicasFollowOneOrder(t *testing.T) {
 	ok(t, a.Close())
 	ok(t, b.Close())
 }
+
+// A shard without points has a digest at a mark as any other: else the receiver of an empty shard could never be proven equal.
+func TestMarkOfAnEmptyShard(t *testing.T) {
+	s := create(t, &vfs.Mem{}, Options{ManualApply: true})
+	ok(t, s.UseTerm(t.Context(), 1))
+	l := &leader{term: 1}
+	l.log(t, wal.Mark, nil, s)
+	marks := 0
+	_, err := s.Apply(t.Context(), l.last.Seq, func(o order.Outcome) {
+		if o.Digest != nil {
+			marks++
+		}
+	})
+	ok(t, err)
+	if marks != 1 {
+		t.Errorf("%d digests", marks)
+	}
+}

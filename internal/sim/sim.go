@@ -393,6 +393,7 @@ func (p *Peer) tend() {
 	p.w.trace("machine %d did not start: %v", p.i, failed)
 	p.w.count("starts that failed")
 	p.mem = p.disk.end(nil)
+	p.mem.SetSize(1 << 40) // somebody looks after it
 	p.disk = nil
 	p.w.in(time.Second, fmt.Sprintf("machine %d tries to start again", p.i), func() {
 		if !p.up() {

@@ -31,9 +31,10 @@ func mix(h uint64, id sextant.PointID, version uint64) uint64 {
 	return h ^ h>>32
 }
 
-// Ranges returns the digest as bytes: number of range and sum, 10 bytes little-endian, empty ranges left out.
+// Ranges returns the digest as bytes: number of range and sum, 10 bytes little-endian, empty ranges left out. It is never nil:
+// that of nothing is a digest, too.
 func (d *Digest) Ranges() []byte {
-	var out []byte
+	out := []byte{}
 	for i, sum := range d {
 		if sum != 0 {
 			out = binary.LittleEndian.AppendUint16(out, uint16(i))
