@@ -3,7 +3,7 @@ GOLANGCI = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 TIME    ?= 20m
 RACE     = ./internal/wal ./internal/task ./internal/vfs ./engine ./engine/internal/segment ./engine/internal/payload ./engine/internal/sparse ./internal/collection ./internal/node
 
-.PHONY: help build run test race lint gen bench demo clients crash cluster bench-cluster bench-idle fire mission recovery slow
+.PHONY: help build run test race lint gen bench demo clients crash cluster bench-cluster bench-recovery bench-idle fire mission recovery slow
 help: ## list these
 	@grep -E '^[a-z-]+: .*##' Makefile | sed -E 's/: .*## /\t/' | expand -t 16
 build: ## the program, into bin/
@@ -24,6 +24,8 @@ bench: ## the table of docs/bench.md: this engine and hnswlib in one run
 	go run ./bench
 bench-cluster: ## the tables of a cluster in docs/bench.md: 1 and 3 replicas beside a lone node, and consensus
 	go run ./bench/cluster -write docs/bench.md
+bench-recovery: ## the table and the figure of recoveries in docs: time and bytes over what was missed
+	go run ./bench/recovery -write docs/bench.md -svg docs/recovery.svg
 demo: ## nearest words, with and without a filter
 	go run ./bench/demo
 clients: ## install the official clients that test/clients runs

@@ -52,25 +52,11 @@ func main() {
 		os.Exit(1)
 	}
 	if o.write != "" {
-		if err := keep(o.write, text.Bytes()); err != nil {
+		if err := table.Keep(o.write, "cluster", text.Bytes()); err != nil {
 			fmt.Fprintln(os.Stderr, "bench/cluster:", err)
 			os.Exit(1)
 		}
 	}
-}
-
-// keep replaces what is between the markers of a file.
-func keep(file string, text []byte) error {
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return err
-	}
-	before, rest, ok1 := bytes.Cut(b, []byte("<!-- cluster -->"))
-	_, after, ok2 := bytes.Cut(rest, []byte("<!-- /cluster -->"))
-	if !ok1 || !ok2 {
-		return fmt.Errorf("%s has no markers <!-- cluster --> and <!-- /cluster -->", file)
-	}
-	return os.WriteFile(file, slices.Concat(before, []byte("<!-- cluster -->\n"), text, []byte("<!-- /cluster -->"), after), 0o644)
 }
 
 // contestant is a collection that is written.

@@ -127,6 +127,17 @@ func (p *Peer) Shows(alias, collection string) error {
 	return fmt.Errorf("alias %s does not lead to %s within a minute", alias, collection)
 }
 
+// Text returns what a GET answers.
+func (p *Peer) Text(path string) (string, error) {
+	resp, err := p.http.Get(fmt.Sprintf("http://127.0.0.1:%d%s", p.port, path))
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	return string(b), err
+}
+
 // Call asks it, and reads the result of the answer.
 func (p *Peer) Call(method, path string, body []byte, result any) error {
 	req, err := http.NewRequest(method, fmt.Sprintf("http://127.0.0.1:%d%s", p.port, path), bytes.NewReader(body))

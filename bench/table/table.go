@@ -1,9 +1,11 @@
-// Package table prints what was measured as a Markdown table, and says what the middle of it is.
+// Package table prints what was measured as a Markdown table, says what the middle of it is, and keeps it in a document.
 package table
 
 import (
+	"bytes"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -23,7 +25,11 @@ func (t *Table) Add(cells ...any) {
 				row[i] = fmt.Sprintf("%.0f", c)
 			}
 		case time.Duration:
-			row[i] = c.Round(c / 100).String()
+			unit := time.Duration(1) // of the third digit
+			for unit*1000 <= c {
+				unit *= 10
+			}
+			row[i] = c.Round(unit).String()
 		default:
 			row[i] = fmt.Sprint(c)
 		}
@@ -68,4 +74,19 @@ func Quantile(values []time.Duration, q float64) time.Duration {
 	values = slices.Clone(values)
 	slices.Sort(values)
 	return values[min(len(values)-1, int(q*float64(len(values))))]
+}
+
+// Keep replaces what stands in a file between the markers <!-- name --> and <!-- /name -->.
+func Keep(file, name string, text []byte) error {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	begin, end := fmt.Appendf(nil, "<!-- %s -->", name), fmt.Appendf(nil, "<!-- /%s -->", name)
+	before, rest, ok1 := bytes.Cut(b, begin)
+	_, after, ok2 := bytes.Cut(rest, end)
+	if !ok1 || !ok2 {
+		return fmt.Errorf("%s has no markers %s and %s", file, begin, end)
+	}
+	return os.WriteFile(file, slices.Concat(before, begin, []byte("\n"), text, end, after), 0o644)
 }
