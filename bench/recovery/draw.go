@@ -72,9 +72,10 @@ func (p *panel) draw(b *strings.Builder) {
 	if math.IsInf(xLow, 0) {
 		return
 	}
-	xLow, xHigh, yLow, yHigh = math.Floor(xLow), math.Ceil(xHigh+1e-9), math.Floor(yLow), math.Ceil(yHigh+1e-9)
-	x := func(v float64) float64 { return p.left + plotW*(math.Log10(v)-xLow)/max(1, xHigh-xLow) }
-	y := func(v float64) float64 { return plotTop + plotH*(1-(math.Log10(max(v, 1e-3))-yLow)/max(1, yHigh-yLow)) }
+	xLow, yLow = math.Floor(xLow), math.Floor(yLow)
+	xHigh, yHigh = max(math.Ceil(xHigh), xLow+1), max(math.Ceil(yHigh), yLow+1)
+	x := func(v float64) float64 { return p.left + plotW*(math.Log10(v)-xLow)/(xHigh-xLow) }
+	y := func(v float64) float64 { return plotTop + plotH*(1-(math.Log10(max(v, 1e-3))-yLow)/(yHigh-yLow)) }
 	fmt.Fprintf(b, `<text x="%.0f" y="20" font-size="14">%s, %s</text>`+"\n", p.left, p.title, p.unit)
 	for d := xLow; d <= xHigh; d++ {
 		fmt.Fprintf(b, `<path d="M%.1f %.1fv%.0f" stroke="%s"/><text x="%.1f" y="%.0f" text-anchor="middle">%s</text>`+"\n", x(math.Pow(10, d)), plotTop, plotH, faint,

@@ -79,6 +79,40 @@ func TestADiskThatLost(t *testing.T) {
 	}
 }
 
+// A disk has lost the newest entries of a log, which were acknowledged, and nobody wrote while its peer was away: the replica is in
+// sync for everybody, and leads or follows. It must not stay so, nor make the others forget.
+func TestALogThatLostItsEnd(t *testing.T) {
+	for _, role := range []string{"primary", "follower", "everybody_but_one"} {
+		t.Run(role, func(t *testing.T) {
+			t.Parallel()
+			s := form(t, 3).begin(t, 1, 3)
+			s.upsert(0, 0, 500, 10)
+			r := s.roles()
+			lost := map[string][]int{"primary": {r.primary}, "follower": {r.sender}, "everybody_but_one": {r.primary, r.sender}}[role]
+			for _, i := range lost {
+				s.Peer(i).Kill()
+				log := s.files(i, "g*/wal/*")
+				info, err := os.Stat(log[len(log)-1])
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := os.Truncate(log[len(log)-1], info.Size()*2/3); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, i := range lost {
+				s.Restart(t, i, false)
+			}
+			s.until(look, "writes go on", func() bool {
+				_, err := s.Call(r.receiver, "PUT", "/collections/"+s.name+"/points?wait=true&timeout=10", s.points(10_000, 3), nil)
+				return err == nil
+			})
+			s.shouts = true // what a disk has lost is told
+			s.end(503)
+		})
+	}
+}
+
 func (s *tale) remove(path string) {
 	s.t.Helper()
 	if err := os.RemoveAll(path); err != nil {
