@@ -245,3 +245,46 @@ func TestDeposedPrimaryIsNotAnswered(t *testing.T) {
 		}
 	}
 }
+
+// A receiver under proof whose report is lost, since it applied the mark before the connection was made anew, is asked again: the
+// transfer would never end.
+func TestLostReportIsAskedForAgain(t *testing.T) {
+	c := coreOf(2)
+	c.storeAll()
+	c.connected(2, 1, true)
+	c.fetched(2, 1, []wal.Record{{Seq: 1, Term: 2, Kind: wal.Noop}}, nil)
+	f := c.lead.follower(2)
+	answer := func(seq order.Seq, m order.Seq, digest []byte) {
+		a := &Ack{Term: 2, Session: f.session, Number: f.number, Match: seq, Verified: seq, Last: order.Pos{Seq: seq, Term: 2}, Applied: seq}
+		if m > 0 {
+			a.Mark, a.Digest = m, newMark(m, digest).digest
+		}
+		c.acked(2, a)
+	}
+	answer(1, 0, nil)
+	c.reached(1, nil, nil)
+	if !c.lead.office {
+		t.Fatal("it is not in office")
+	}
+	v := *c.view
+	v.Replicas = map[topology.PeerID]topology.Replica{1: {State: topology.Active, InSync: true}, 2: {State: topology.Partial, InSync: true}}
+	v.Transfers = []topology.Transfer{{ID: 1, Attempt: 1, From: 1, To: 2, Admitted: true, Sync: true}}
+	c.show(&v, 2)
+	digest := []byte("x")
+	for round := range order.Seq(3) {
+		mark := round + 2
+		if c.last.Seq != mark || c.lead.proof.mark != mark {
+			t.Fatalf("no mark %d but %d, the log ends at %d", mark, c.lead.proof.mark, c.last.Seq)
+		}
+		c.storeAll()
+		report := order.Seq(0)
+		if round == 2 {
+			report = mark
+		}
+		answer(mark, report, digest)
+		c.reached(mark, []order.Outcome{{Seq: mark, Digest: digest}}, nil)
+	}
+	if a := c.lead.proof.since[1]; a == nil || a.proven == 0 {
+		t.Errorf("it is not proven: %+v", a)
+	}
+}

@@ -302,8 +302,11 @@ func (l *Local) await(ctx context.Context, op *operation) (sextant.Receipt, erro
 		return op.receipt, op.err
 	default:
 	}
-	if l.core.withdraw(op) {
-		return sextant.Receipt{}, ctx.Err() // it was never logged
+	if l.core.withdraw(op) { // it was never logged
+		if peer := l.core.holdsUp(); peer != 0 {
+			return sextant.Receipt{}, noQuorum(peer)
+		}
+		return sextant.Receipt{}, ctx.Err()
 	}
 	committed, peer := l.core.blames(op)
 	switch {

@@ -192,6 +192,18 @@ func (c *core) expire() {
 	})
 }
 
+// holdsUp returns a peer that owes what is logged, and that consensus was asked to remove; 0 if there is none.
+func (c *core) holdsUp() topology.PeerID {
+	if c.lead != nil {
+		for _, f := range c.lead.followers {
+			if f.match < c.last.Seq && f.accused != 0 {
+				return f.peer
+			}
+		}
+	}
+	return 0
+}
+
 // blames says who keeps a logged operation from its answer: committed reports whether it is kept for certain, peer who has
 // not made it durable.
 func (c *core) blames(op *operation) (committed bool, peer topology.PeerID) {

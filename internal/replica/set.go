@@ -208,9 +208,12 @@ func (s *Set) late(ctx context.Context, sent bool, last error) error {
 		return last
 	}
 	e := &sextant.Error{Kind: sextant.Timeout, Err: errors.Join(ctx.Err(), last)}
-	if e.Text = "Timeout error: Update operation timed out, it was not done: " + last.Error(); sent {
-		e.Text = "Timeout error: Update operation timed out, its outcome is unknown: " + last.Error()
+	if e.Text = "Timeout error: Update operation timed out, it was not done"; sent {
+		e.Text = "Timeout error: Update operation timed out, its outcome is unknown"
 		e.Err = errors.Join(ErrUnknown, e.Err)
+	}
+	if !errors.Is(last, context.DeadlineExceeded) { // which would say the same again
+		e.Text += ": " + last.Error()
 	}
 	return e
 }

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sextantdb/sextant/test/openapi"
 	"github.com/sextantdb/sextant/test/process"
@@ -387,4 +388,35 @@ func (e edge) removal(t *testing.T) {
 	// What was on it alone is lost, the rest goes on.
 	e.expect(t, 0, "PUT", "/collections/n?timeout=30", `{"vectors":{"size":2,"distance":"Dot"},"shard_number":4,"replication_factor":2}`, "200 true")
 	e.expect(t, 1, "PUT", "/collections/n/points?wait=true", `{"points":[{"id":1,"vector":[1,1]},{"id":2,"vector":[1,1]},{"id":3,"vector":[1,1]}]}`, `200~ "completed"`)
+}
+
+// What a client is told whose update cannot be done in time, on some shards or on all.
+func TestUpdatesThatAreLate(t *testing.T) {
+	e := edge{Cluster: (&process.Cluster{Env: []string{"QDRANT__CLUSTER__GRPC_TIMEOUT_MS=2000", "QDRANT__CLUSTER__REPLICA_ACK_TIMEOUT_MS=300"}}).Form(t, 2)}
+	e.ids = []uint64{e.View(0).Peer, e.View(1).Peer}
+	e.Create(t, "one", 2, 1)
+	e.Create(t, "two", 1, 2)
+	all, err := json.Marshal(map[string]any{"points": pointsUpTo(20)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hung := 1 - e.Primary(t, 0, "two")
+	asked := 1 - hung
+	e.Peer(hung).Pause(t)
+	put := func(collection, query, want string) {
+		t.Helper()
+		begin := time.Now()
+		status, got := e.raw(t, asked, "PUT", "/collections/"+collection+"/points?wait=true"+query, string(all))
+		if all := fmt.Sprintf("%d %s", status, got); !regexp.MustCompile(want).MatchString(all) {
+			t.Errorf("after %v: %s, not %s", time.Since(begin), all, want)
+		}
+	}
+	put("one", "", `^408 Timeout: Timeout error: Update operation timed out in \d+\.\d\d seconds on 1 out of 2 shards\.`)
+	put("one", "&timeout=1", `^408 Timeout: 1 out of 2 shards failed to apply operation\. First error captured: `)
+	put("two", "", fmt.Sprintf(`^500 Service internal error: no quorum to remove peer %d$`, e.ids[hung]))
+	put("two", "&timeout=1", fmt.Sprintf(`^500 Service internal error: no quorum to remove peer %d$`, e.ids[hung]))
+	e.Peer(hung).Resume(t)
+	well(t, e.Cluster, "one", 21)
+	process.Until(t, "a replica that was lost meanwhile is back", func() bool { n, _ := e.Count(asked, "two", "Active"); return n == 2 })
+	well(t, e.Cluster, "two", 21)
 }
