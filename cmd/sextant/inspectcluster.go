@@ -45,6 +45,10 @@ type clusterView struct {
 					Count  uint64 `json:"count"`
 					Latest string `json:"latest_error"`
 				} `json:"message_send_failures"`
+				Events []struct {
+					At          time.Time `json:"at"`
+					Shard, Text string
+				} `json:"events"`
 				Thread struct {
 					Status string `json:"consensus_thread_status"`
 					Err    string `json:"err"`
@@ -107,6 +111,9 @@ func (c inspectClusterCommand) Run(ctx context.Context) error {
 	return err
 }
 
+// fewEvents is how many of the newest events of a peer are shown when nobody asks for all.
+const fewEvents = 5
+
 // fewShards is how many healthy shards of a collection are shown when nobody asks for all.
 const fewShards = 16
 
@@ -147,6 +154,13 @@ func printCluster(out io.Writer, v *clusterView, all bool) (wrong int, err error
 			look(d.Leader == nil || d.Thread.Status != "working"))
 		if d.Thread.Err != "" {
 			note("peer %s: consensus stands still: %s", id, d.Thread.Err)
+		}
+		events := d.Events
+		if !all {
+			events = events[max(0, len(events)-fewEvents):]
+		}
+		for _, e := range events {
+			note("peer %s, %s: %s (shard %s)", id, e.At.Format(time.DateTime), e.Text, e.Shard)
 		}
 		for _, uri := range slices.Sorted(maps.Keys(d.Failures)) {
 			note("peer %s cannot reach %s, %d times: %s", id, uri, d.Failures[uri].Count, d.Failures[uri].Latest)

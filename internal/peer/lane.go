@@ -225,7 +225,7 @@ func (n *Network) service() *grpc.ServiceDesc {
 func (n *Network) serveCall(caller context.Context, b []byte) []byte {
 	g, err := n.greet(b)
 	if err != nil {
-		n.log.Warn("a call was refused", "err", err)
+		n.refused("a call was refused", err)
 		return append([]byte{answerIdentity}, err.Error()...)
 	}
 	ctx := n.life
@@ -254,7 +254,7 @@ func (n *Network) serveLane(stream grpc.ServerStream) error {
 	g, err := n.greet(f.b)
 	kind, parseErr := strconv.Atoi(g.method)
 	if err = errors.Join(err, parseErr); err != nil || kind < 0 || kind >= int(network.Lanes) {
-		n.log.Warn("a peer was refused", "err", err)
+		n.refused("a peer was refused", err)
 		return stream.SendHeader(metadata.Pairs(refusedKey, fmt.Sprint(err)))
 	}
 	if err := stream.SendHeader(metadata.Pairs(lifeKey, strconv.FormatUint(n.opts.Self.Life, 10))); err != nil {

@@ -61,6 +61,7 @@ type Network struct {
 	peers    map[topology.PeerID]*remote
 	left     map[topology.PeerID]*remote // the last one that was given up: its lanes end before their successors begin
 	failures map[string]network.Failure
+	told     map[string]time.Time // refusals by text
 }
 
 // remote is a peer at an address.
@@ -240,6 +241,29 @@ func (n *Network) note(uri string, err error) {
 	}
 	f := n.failures[uri]
 	n.failures[uri] = network.Failure{Count: f.Count + 1, Latest: err.Error(), At: time.Now()}
+}
+
+const (
+	// tellAgain is how often the same refusal is logged: who is wrong here tries again and again.
+	tellAgain = time.Minute
+	mostTold  = 100
+)
+
+// refused logs that somebody was sent away.
+func (n *Network) refused(what string, err error) {
+	text := fmt.Sprint(err)
+	n.mu.Lock()
+	again := time.Since(n.told[text]) < tellAgain
+	if !again {
+		if n.told == nil || len(n.told) >= mostTold {
+			n.told = map[string]time.Time{}
+		}
+		n.told[text] = time.Now()
+	}
+	n.mu.Unlock()
+	if !again {
+		n.log.Warn(what, "err", text)
+	}
 }
 
 // Send implements network.Network.
