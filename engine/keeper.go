@@ -43,7 +43,7 @@ type keeper struct {
 
 	// edit is held by whoever replaces the manifest, from the moment that decides its content until it is durable and the
 	// state agrees with it. It is held during I/O; neither readers nor the writer ever want it.
-	edit sync.Mutex
+	edit task.Gate
 
 	overfull atomic.Bool // heads cannot be sealed and are so large that no update is taken
 

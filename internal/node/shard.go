@@ -8,6 +8,7 @@ import (
 
 	"github.com/sextantdb/sextant"
 	"github.com/sextantdb/sextant/internal/collection"
+	"github.com/sextantdb/sextant/internal/task"
 	"github.com/sextantdb/sextant/internal/topology"
 )
 
@@ -50,9 +51,9 @@ type slot struct {
 	uuid string // of the shard, as the topology names it
 	dir  string
 
-	schema    sync.Mutex    // held by who logs changes of the schema, as the primary of a cluster
-	restoring sync.Mutex    // of a cluster: held for the whole of a restore; exchange may be taken under it
-	exchange  sync.Mutex    // held while the data are replaced, and at the end: one at a time
+	schema    task.Gate     // held by who logs changes of the schema, as the primary of a cluster
+	restoring task.Gate     // of a cluster: held for the whole of a restore; exchange may be taken under it
+	exchange  task.Gate     // held while the data are replaced, and at the end: one at a time
 	prepared  atomic.Uint64 // the restore that may wait in the directory for its word; 0: none does
 	sent      struct {
 		bytes, entries atomic.Uint64 // to the receivers of transfers, since the start of the process
