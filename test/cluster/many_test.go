@@ -3,9 +3,12 @@ package cluster
 import (
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -43,6 +46,25 @@ func residentMB(t *testing.T, s *process.Server) int {
 	return pages * os.Getpagesize() >> 20
 }
 
+func storedMB(t *testing.T, s *process.Server) int {
+	t.Helper()
+	blocks := int64(0)
+	err := filepath.WalkDir(s.Dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return nil // it may be gone
+		}
+		var stat syscall.Stat_t
+		if syscall.Stat(path, &stat) == nil {
+			blocks += stat.Blocks
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	return int(blocks * 512 >> 20)
+}
+
 // Many shards cost little while nothing happens, and when a peer dies all of its primaries are replaced soon.
 func TestManyShards(t *testing.T) {
 	c := (&process.Cluster{}).Form(t, 3)
@@ -68,7 +90,7 @@ func TestManyShards(t *testing.T) {
 	<-time.After(rest) // this is the measurement
 	for i := range before {
 		share := float64(processorTime(t, c.Peer(i))-before[i]) / float64(rest)
-		t.Logf("peer %d, idle: %.2f %% of a core, %d MB resident", i, 100*share, residentMB(t, c.Peer(i)))
+		t.Logf("peer %d, idle: %.2f %% of a core, %d MB resident, %d MB on disk", i, 100*share, residentMB(t, c.Peer(i)), storedMB(t, c.Peer(i)))
 		if *goals && share > 0.02 {
 			t.Errorf("peer %d uses %.2f %% of a core while nothing happens (goal 2 %%)", i, 100*share)
 		}
@@ -109,5 +131,24 @@ func TestManyShards(t *testing.T) {
 	c.Restart(t, lost, false)
 	process.Until(t, "the peer is back", func() bool { return c.Leader(lost) != 0 })
 	t.Logf("started again in %v", time.Since(back).Round(time.Millisecond))
+	away := func() (n int) {
+		for _, list := range c.AllShards(asked) {
+			for _, s := range list {
+				for _, r := range s.Replicas {
+					if r.State != "Active" {
+						n++
+					}
+				}
+			}
+		}
+		return n
+	}
+	had = away()
+	for limit := time.Now().Add(5 * time.Minute); away() > 0; <-time.After(100 * time.Millisecond) {
+		if time.Now().After(limit) {
+			t.Fatalf("%d replicas are not active yet", away())
+		}
+	}
+	t.Logf("%d replicas that were lost are active again %v after the start", had, time.Since(back).Round(time.Millisecond))
 	c.Alive(t)
 }
