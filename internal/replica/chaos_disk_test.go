@@ -90,6 +90,7 @@ type chaosDisk struct {
 	points  chaosPoints
 	applied order.Seq
 	commit  order.Seq
+	digest  []byte    // a cached one; nil: made anew
 	pinned  order.Seq // the log is needed from here on; 0: by nobody
 	full    bool      // each append fails
 }

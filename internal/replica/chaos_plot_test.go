@@ -1,6 +1,9 @@
 package replica
 
 import (
+	"slices"
+
+	"github.com/sextantdb/sextant/internal/order"
 	"github.com/sextantdb/sextant/internal/topology"
 )
 
@@ -100,7 +103,7 @@ func (w *chaosWorld) beginStory() {
 		}
 	}
 	w.chance.Shuffle(len(cast), func(i, j int) { cast[i], cast[j] = cast[j], cast[i] })
-	switch x := w.chance.IntN(4); {
+	switch x := w.chance.IntN(5); {
 	case x == 0 && len(cast) >= 3:
 		w.trace("story: quarrel")
 		w.quarrel(a, cast[0], cast[1], cast[2])
@@ -113,6 +116,9 @@ func (w *chaosWorld) beginStory() {
 	case x == 3 && len(cast) >= 1:
 		w.trace("story: lateQuestion")
 		w.lateQuestion(a, cast[0])
+	case x == 4 && len(cast) >= 2:
+		w.trace("story: oldRounds")
+		w.oldRounds(a, cast[0], cast[1])
 	}
 }
 
@@ -134,44 +140,78 @@ func (w *chaosWorld) cut(n, but *chaosNode) {
 	}
 }
 
-// quarrel: two deposed primaries wrote different entries for one place; a later one commits the first of them by count, and a
-// follower that has forgotten the later one hears the second.
-func (w *chaosWorld) quarrel(a, b, c, d *chaosNode) {
-	seen := 0
-	w.story = []chaosScene{
-		func() bool { w.blocked[a.i][b.i] = true; return w.leader(a) == a },
-		func() bool {
-			if a.core == nil || a.core.lead == nil {
-				return false
-			}
-			w.write(a, w.newRequest())
-			return true
-		},
-		func() bool {
-			seen = len(w.states)
-			b.frozen = true
-			w.cut(b, nil)
-			return w.depose(a, b)
-		},
-		func() bool {
-			d.slow |= 1 << chaosStore
-			return b.core != nil && b.core.lead != nil && w.depose(b, c)
-		},
-		func() bool {
-			if c.core == nil || c.core.lead == nil || d.core == nil {
-				return false
-			}
-			if f := c.core.lead.follower(d.peer); f == nil || !f.answered || f.match+1 != c.core.last.Seq {
-				return false // it is to have all but the first entry of the new reign
-			}
-			d.slow = 0
-			w.crash(d)
-			w.start(d, max(0, d.view-seen))
-			d.frozen = true
-			w.cut(b, d)
-			return true
-		},
+// flow lets everything go on without faults, other than what is blocked, slow or frozen, until something holds.
+func (w *chaosWorld) flow(rounds int, until func() bool) bool {
+	for range rounds {
+		if w.bad != "" || until() {
+			break
+		}
+		w.round()
 	}
+	return w.bad == "" && until()
+}
+
+// quarrel: two deposed primaries wrote different entries for one place; a later one commits the first of them by count, and a
+// follower that has forgotten the later one hears the second. It takes so long that nothing in it is left to chance.
+func (w *chaosWorld) quarrel(a, b, c, d *chaosNode) {
+	actors := []*chaosNode{a, b, c, d}
+	defer func() {
+		w.blocked = [chaosNodes][chaosNodes]bool{}
+		for _, n := range actors {
+			n.frozen = false
+		}
+	}()
+	live := func() bool {
+		return !slices.ContainsFunc(actors, func(n *chaosNode) bool { return n.core == nil })
+	}
+	leads := func(n *chaosNode) bool { return n.core != nil && n.core.lead != nil }
+	if !w.flow(60, func() bool { return live() && leads(a) && a.core.lead.office && b.core.last == a.core.last }) {
+		return
+	}
+	w.blocked[a.i][b.i] = true
+	q := w.newRequest()
+	w.requests[q].filter, w.requests[q].body = false, chaosEffect(nil, 0, chaosUpsert, w.value)
+	w.write(a, q)
+	wrote := order.Seq(0)
+	if !w.flow(20, func() bool {
+		if !live() || !leads(a) {
+			return false
+		}
+		wrote = a.core.last.Seq
+		return b.core.last.Seq < wrote && c.core.durable >= wrote && d.core.durable >= wrote
+	}) {
+		return
+	}
+	seen := len(w.states)
+	for _, n := range actors {
+		n.frozen = true
+	}
+	w.cut(a, nil)
+	w.cut(b, nil)
+	if !w.depose(a, b) || !w.flow(10, func() bool { return leads(b) && b.core.last.Seq == b.core.durable }) {
+		return
+	}
+	d.slow |= 1 << chaosStore
+	if !w.depose(b, c) || !w.flow(20, func() bool {
+		f := (*follower)(nil)
+		if leads(c) {
+			f = c.core.lead.follower(d.peer)
+		}
+		return f != nil && f.answered && len(d.core.jobs) > 0 && d.core.last.Seq > wrote && f.match >= wrote
+	}) {
+		d.slow = 0
+		return
+	}
+	d.slow = 0
+	w.crash(d)
+	w.start(d, max(0, d.view-seen))
+	w.cut(b, d)
+	for _, n := range w.nodes { // nobody else is heard
+		w.blocked[n.i][d.i] = n != b
+	}
+	w.flow(20, func() bool {
+		return d.core != nil && b.core != nil && d.core.last == b.core.last && len(d.core.jobs) == 0
+	})
 }
 
 // oblivion: a deposed primary is filled by somebody who knows nothing of its successor, and starts again as if it led still.
@@ -278,6 +318,45 @@ func (w *chaosWorld) lateQuestion(a, b *chaosNode) {
 			}
 			if !w.requests[number].done {
 				w.write(b, number)
+			}
+			return true
+		},
+	}
+}
+
+// oldRounds: a deposed primary asks whether it leads still, and all that its follower ever said was to the primary before it.
+func (w *chaosWorld) oldRounds(a, b, c *chaosNode) {
+	acked := w.truth.acked
+	w.story = []chaosScene{
+		func() bool {
+			if a.core == nil || a.core.lead == nil || !a.core.lead.office || c.core == nil {
+				return false
+			}
+			w.ask(a, chaosBarrier)
+			return c.core.follow.round > 3
+		},
+		func() bool { return w.depose(a, b) },
+		func() bool {
+			if b.core == nil || b.core.lead == nil || !b.core.lead.office {
+				return false
+			}
+			b.frozen = true
+			for _, n := range w.nodes {
+				w.blocked[b.i][n.i], w.blocked[n.i][b.i] = true, true
+			}
+			acked = w.truth.acked
+			return w.depose(b, c)
+		},
+		func() bool {
+			if c.core == nil || c.core.lead == nil || !c.core.lead.office || w.roll(3, 4) {
+				return false
+			}
+			w.write(c, w.newRequest())
+			return w.truth.acked > acked
+		},
+		func() bool {
+			if b.core != nil && b.core.lead != nil {
+				w.ask(b, chaosBarrier)
 			}
 			return true
 		},

@@ -199,7 +199,9 @@ func (w *chaosWorld) happen() {
 		}
 	case chaosLanes:
 		to := w.chance.IntN(len(w.nodes))
-		if one(func(n *chaosNode) bool { return n.up && (n.lanes[to].conn == nil || len(n.lanes[to].told) > 0) }) {
+		if one(func(n *chaosNode) bool {
+			return n.up && n.i != to && (n.lanes[to].conn == nil || len(n.lanes[to].told) > 0)
+		}) {
 			w.tell(n, to)
 			w.connect(n, to)
 		}
@@ -504,7 +506,7 @@ func (w *chaosWorld) heal() {
 	w.blocked = [chaosNodes][chaosNodes]bool{}
 	w.kind.failures = 0
 	for _, n := range w.nodes {
-		n.frozen = false
+		n.frozen, n.slow = false, 0
 		if n.core != nil && n.core.broken != nil {
 			w.crash(n) // what is broken stays so until it is started again
 		}
@@ -517,50 +519,11 @@ func (w *chaosWorld) heal() {
 	}
 	probe := uint64(0)
 	for round := 0; round < 1500 && w.bad == ""; round++ {
-		w.now += 40
-		for _, n := range w.nodes {
-			for n.view < len(w.states)-1 {
-				n.view++
-				w.show(n)
-			}
-			for to := range w.nodes {
-				w.tell(n, to)
-				w.connect(n, to)
-			}
-			for n.core != nil && len(n.core.jobs) > 0 && w.bad == "" {
-				w.store(n)
-			}
-			w.applySome(n)
-			w.report(n)
-			w.work(n)
-			if len(n.delayed) > 0 && n.core != nil {
-				op := n.delayed[0]
-				n.delayed = n.delayed[1:]
-				w.step(n, func(c *core) { c.propose(op) })
-			}
-			if n.core != nil && n.core.pace() != still {
-				w.step(n, (*core).tick)
-			}
-			w.sendOn(n)
-			w.manage(n)
-			if round%8 == 0 {
+		w.round()
+		if round%8 == 0 {
+			for _, n := range w.nodes {
 				w.recover(n)
 			}
-		}
-		for i := len(w.conns) - 1; i >= 0; i-- {
-			for c := w.conns[i]; len(c.queue) > 0 && w.bad == ""; {
-				w.deliver(i)
-			}
-		}
-		for n := len(w.calls); n > 0 && len(w.calls) > 0; n-- {
-			c := w.calls[0]
-			w.calls = append(w.calls[:0], w.calls[1:]...)
-			w.serve(&c)
-		}
-		for n := len(w.wishes); n > 0 && len(w.wishes) > 0; n-- {
-			c := w.wishes[0]
-			w.wishes = append(w.wishes[:0], w.wishes[1:]...)
-			w.decide(c)
 		}
 		for _, p := range w.newest().Peers() {
 			if w.newest().Replicas[p].State == topology.Listener {
@@ -578,6 +541,54 @@ func (w *chaosWorld) heal() {
 	}
 	if w.bad == "" {
 		w.fail("faults have stopped, and the shard does not become whole: %s", w.describe())
+	}
+}
+
+// round lets everybody do once what is to be done, without faults.
+func (w *chaosWorld) round() {
+	w.now += 40
+	for _, n := range w.nodes {
+		for n.up && !n.frozen && n.view < len(w.states)-1 {
+			n.view++
+			w.show(n)
+		}
+		for to := range w.nodes {
+			if n.up {
+				w.tell(n, to)
+				w.connect(n, to)
+			}
+		}
+		for n.core != nil && len(n.core.jobs) > 0 && w.bad == "" && n.slow&(1<<chaosStore) == 0 {
+			w.store(n)
+		}
+		w.applySome(n)
+		w.report(n)
+		w.work(n)
+		if len(n.delayed) > 0 && n.core != nil {
+			op := n.delayed[0]
+			n.delayed = n.delayed[1:]
+			w.step(n, func(c *core) { c.propose(op) })
+		}
+		if n.core != nil && n.core.pace() != still {
+			w.step(n, (*core).tick)
+		}
+		w.sendOn(n)
+		w.manage(n)
+	}
+	for i := len(w.conns) - 1; i >= 0; i-- {
+		for c := w.conns[i]; len(c.queue) > 0 && w.bad == "" && (!w.blocked[c.from][c.to] || c.lost); {
+			w.deliver(i)
+		}
+	}
+	for n := len(w.calls); n > 0 && len(w.calls) > 0; n-- {
+		c := w.calls[0]
+		w.calls = append(w.calls[:0], w.calls[1:]...)
+		w.serve(&c)
+	}
+	for n := len(w.wishes); n > 0 && len(w.wishes) > 0; n-- {
+		c := w.wishes[0]
+		w.wishes = append(w.wishes[:0], w.wishes[1:]...)
+		w.decide(c)
 	}
 }
 

@@ -18,6 +18,7 @@ type chaosCall struct {
 	records             []wal.Record
 	point               int
 	value               chaosPoint
+	digest              []byte
 	own, ok             bool
 }
 
@@ -135,6 +136,9 @@ func (w *chaosWorld) sendOn(n *chaosNode) {
 		c.kind, c.at, c.history, c.point = callPoint, s.base, s.history, s.point
 		if s.point >= 0 {
 			c.value = s.points[s.point]
+		}
+		if w.flaw == cachedDigest {
+			c.digest = d.points.digest()
 		}
 		if w.flaw == looseBase && s.point < 0 {
 			c.at = d.at(d.applied) // noted apart from the points, and later
@@ -297,6 +301,7 @@ func (w *chaosWorld) fill(n *chaosNode, c *chaosCall) {
 	} else {
 		r.filling.points[c.point] = c.value
 	}
+	r.filling.digest = c.digest
 	if r.point++; r.point == len(chaosPoints{}) {
 		w.use(n, r.filling)
 		r.filling = nil
@@ -368,12 +373,13 @@ const (
 	feedAll              // a sender sends what is not committed
 	obeyOldTopology      // data is deleted, and made anew, by an older topology than was acted on before
 	actUnborn            // a replica acts on a topology that is older than itself
+	cachedDigest         // a digest is kept apart from the points, and copied with a base as it is then
 	looseLanes           // messages to a life reach the next one too: a lane belongs to no process
 	flaws
 )
 
 var flawNames = [...]string{halfBase: "halfBase", byKey: "byKey", looseBase: "looseBase", claimCommit: "claimCommit", replayTail: "replayTail",
-	forgetTerm: "forgetTerm", forgetBase: "forgetBase", buildAgain: "buildAgain", reportLast: "reportLast", feedAll: "feedAll", obeyOldTopology: "obeyOldTopology", actUnborn: "actUnborn", looseLanes: "looseLanes"}
+	forgetTerm: "forgetTerm", forgetBase: "forgetBase", buildAgain: "buildAgain", reportLast: "reportLast", feedAll: "feedAll", obeyOldTopology: "obeyOldTopology", actUnborn: "actUnborn", cachedDigest: "cachedDigest", looseLanes: "looseLanes"}
 
 // twist has a command mean something else, if the world is so.
 func (w *chaosWorld) twist(c *topology.Command, s *topology.Shard) {

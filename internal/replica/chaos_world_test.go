@@ -707,7 +707,11 @@ func (w *chaosWorld) applySome(n *chaosNode) {
 	w.apply(n, commit, func(r *wal.Record, err error) {
 		switch {
 		case r.Kind == wal.Mark:
-			told.outcomes = append(told.outcomes, order.Outcome{Seq: r.Seq, Digest: n.disk.points.digest()})
+			digest := n.disk.points.digest()
+			if n.disk.digest != nil {
+				digest, n.disk.digest = n.disk.digest, nil
+			}
+			told.outcomes = append(told.outcomes, order.Outcome{Seq: r.Seq, Digest: digest})
 		case err != nil:
 			told.outcomes = append(told.outcomes, order.Outcome{Seq: r.Seq, Err: err})
 		}
