@@ -1,9 +1,10 @@
 # Habits. Logic belongs in Go; each recipe is a few lines. `make` alone lists them.
 GOLANGCI = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 TIME    ?= 20m
+SIM_TIME ?= 10m
 RACE     = ./internal/wal ./internal/task ./internal/vfs ./engine ./engine/internal/segment ./engine/internal/payload ./engine/internal/sparse ./internal/collection ./internal/node
 
-.PHONY: help build run test race lint gen bench demo clients crash cluster bench-cluster bench-recovery bench-idle fire mission recovery slow
+.PHONY: help build run test race lint gen bench demo clients crash cluster bench-cluster bench-recovery bench-idle fire mission recovery sim rules slow
 help: ## list these
 	@grep -E '^[a-z-]+: .*##' Makefile | sed -E 's/: .*## /\t/' | expand -t 16
 build: ## the program, into bin/
@@ -44,5 +45,9 @@ mission: ## the mission tests N times (30) on a machine that is kept busy
 	test/acceptance-loop.sh $(or $(N),30)
 recovery: ## stories of replicas that come back, in every pairing of who is lost, when, and in which transfer
 	go test ./test/recovery -count=1 -v -timeout 30m -whole
+sim: ## a simulated cluster under faults, fresh seeds for SIM_TIME; SEED=n repeats one story
+	go test ./internal/sim -count=1 -v -timeout 0 $(if $(SEED),-run TestSeed -seed $(SEED),-run TestForAWhile -sim.time $(SIM_TIME))
+rules: ## switch off the rules of replication one by one: does the simulation notice?
+	go test ./internal/sim -count=1 -v -timeout 0 -run TestRules -sim.rules 2m
 slow: ## the long tests
 	go test -tags slow -timeout 60m ./...

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sextantdb/sextant"
 	"github.com/sextantdb/sextant/internal/node"
+	"github.com/sextantdb/sextant/internal/topology"
 )
 
 // assemble starts all machines and waits until they are one cluster.
@@ -250,6 +251,7 @@ var misfortunes = []struct {
 		})
 	}},
 	{1, "collections made anew", func(w *World) { w.renewCollection() }},
+	{9, "transfers", func(w *World) { w.transfer() }},
 	{1, "replicas dropped", func(w *World) { w.dropReplica() }},
 }
 
@@ -406,4 +408,39 @@ func (w *World) dropReplica() {
 	_ = w.try("drop a replica", func(ctx context.Context, n *node.Node) error {
 		return n.DropReplica(ctx, all, collectionName, uint32(id), uint64(peers[w.rand.IntN(len(peers))]), 8*time.Second)
 	})
+}
+
+// transfer starts, aborts or restarts a transfer of a shard between any two machines, as users do.
+func (w *World) transfer() {
+	info := w.checker.state.Collections[collectionName]
+	if info == nil {
+		return
+	}
+	ids := info.ShardIDs()
+	id := ids[w.rand.IntN(len(ids))]
+	shard := info.Shards[id]
+	method := []string{"", topology.WALDelta, topology.StreamRecords, topology.SnapshotMethod}[w.rand.IntN(4)]
+	if k := len(shard.Transfers); k > 0 && w.rand.IntN(3) > 0 {
+		now := shard.Transfers[w.rand.IntN(k)]
+		t := node.Transfer{Shard: uint32(id), From: uint64(now.From), To: uint64(now.To), Method: method, Sync: now.Sync}
+		if w.rand.IntN(2) == 0 {
+			w.count("transfers aborted")
+			_ = w.try("abort a transfer", func(ctx context.Context, n *node.Node) error {
+				return n.AbortTransfer(ctx, all, collectionName, t, 8*time.Second)
+			})
+			return
+		}
+		w.count("transfers restarted")
+		_ = w.try("restart a transfer", func(ctx context.Context, n *node.Node) error {
+			return n.RestartTransfer(ctx, all, collectionName, t, 8*time.Second)
+		})
+		return
+	}
+	i, j := w.two()
+	t := node.Transfer{Shard: uint32(id), From: uint64(w.peers[i].id), To: uint64(w.peers[j].id), Method: method, Sync: w.rand.IntN(3) > 0}
+	if w.try("start a transfer", func(ctx context.Context, n *node.Node) error {
+		return n.StartTransfer(ctx, all, collectionName, t, 8*time.Second)
+	}) == nil {
+		w.count("transfers started by users")
+	}
 }
