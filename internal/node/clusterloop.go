@@ -147,8 +147,9 @@ func (c *cluster) pass() {
 	c.settle(state)
 	c.abandon(state)
 	c.restores(state)
-	c.send(state)
-	c.recover(state)
+	newest := n.machine.State() // what ended during this pass is not begun again
+	c.send(newest)
+	c.recover(newest)
 	c.mu.Lock()
 	c.made = max(c.made, state.Index)
 	if c.moved != nil {

@@ -11,7 +11,8 @@ import (
 // recoveriesAtOnce bounds the recoveries of one node over all collections; the settings bound those of each.
 const recoveriesAtOnce = 8
 
-// recover proposes transfers that bring back the replicas of this node that are Dead, as far as the limits allow.
+// recover proposes transfers that bring back the replicas of this node that are Dead, as far as the limits allow. What is admitted
+// and only has to pass its probation copies nothing and takes no place: else a second would pass with each of many small shards.
 func (c *cluster) recover(state *topology.State) {
 	p := c.n.settings.Storage.Performance
 	if !c.caught.Load() || c.n.Recovery() != "" || reached(0, p.IncomingTransfersLimit) || reached(0, p.OutgoingTransfersLimit) {
@@ -20,7 +21,7 @@ func (c *cluster) recover(state *topology.State) {
 	var starts []topology.TransferStart
 	incoming := 0
 	for _, s := range c.slots() {
-		if shard := state.Shard(s.uuid); shard != nil && slices.ContainsFunc(shard.Transfers, func(t topology.Transfer) bool { return t.To == c.n.peer }) {
+		if shard := state.Shard(s.uuid); shard != nil && slices.ContainsFunc(shard.Transfers, func(t topology.Transfer) bool { return t.To == c.n.peer && !t.Admitted }) {
 			incoming++
 		}
 	}
@@ -28,7 +29,9 @@ func (c *cluster) recover(state *topology.State) {
 		busy := traffic{}
 		for _, shard := range info.Shards {
 			for _, t := range shard.Transfers {
-				busy.add(t.From, t.To)
+				if !t.Admitted {
+					busy.add(t.From, t.To)
+				}
 			}
 		}
 		for _, id := range info.ShardIDs() {
