@@ -144,12 +144,29 @@ func (c *cluster) serveEntry(ctx context.Context, method string, body []byte) ([
 	return json.Marshal(out)
 }
 
-// answers reports whether a peer answers right now where it was last.
+// answers reports whether a peer answers right now where it was last. One that was heard not long ago gets more time: it may only be
+// slow, while a host that is gone does not even refuse.
 func (c *cluster) answers(ctx context.Context, p topology.PeerID) bool {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	limit := 6 * time.Second
+	if c.hub.Silence(p) > limit {
+		limit = time.Second
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	_, err := c.net.Call(ctx, p, callCommit, nil)
-	return err == nil
+	for {
+		_, err := c.net.Call(ctx, p, callCommit, nil)
+		if err == nil {
+			return true
+		}
+		if ctx.Err() != nil || !c.hub.Alive(p) { // the lanes to a process that has ended are down at once
+			c.n.log.Warn("a peer comes from another address; it does not answer where it was", "peer", p, "err", err)
+			return false
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
 }
 
 // serveHere takes note of where a peer says that it is.
