@@ -2,7 +2,7 @@
 GOLANGCI = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 TIME    ?= 20m
 SIM_TIME ?= 10m
-RACE     = ./internal/wal ./internal/task ./internal/vfs ./engine ./engine/internal/segment ./engine/internal/payload ./engine/internal/sparse ./internal/collection ./internal/node
+RACE     = ./internal/peer ./internal/wal ./internal/task ./internal/vfs ./engine ./engine/internal/segment ./engine/internal/payload ./engine/internal/sparse ./internal/collection ./internal/node
 
 .PHONY: help build run test race lint gen bench demo clients crash cluster bench-cluster bench-recovery bench-idle fire mission recovery sim rules slow
 help: ## list these

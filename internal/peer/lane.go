@@ -35,7 +35,7 @@ type lane struct {
 	n    *Network
 	r    *remote
 	kind network.Lane
-	conn *grpc.ClientConn
+	conn *conn
 	life context.Context
 	end  context.CancelFunc
 
@@ -50,7 +50,7 @@ type lane struct {
 }
 
 // newLane begins a lane, once the one before it has told its end: else that end would be taken for the new one's.
-func newLane(n *Network, r *remote, kind network.Lane, conn *grpc.ClientConn, before <-chan struct{}) *lane {
+func newLane(n *Network, r *remote, kind network.Lane, conn *conn, before <-chan struct{}) *lane {
 	l := &lane{n: n, r: r, kind: kind, conn: conn, wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1), stopped: make(chan struct{})}
 	l.life, l.end = context.WithCancel(n.life)
 	n.run.Go(func() {
@@ -110,7 +110,7 @@ func (l *lane) work() {
 			pause = min(pause*3/2, longPause)
 		case <-l.hurry:
 			pause = firstPause
-			l.conn.ResetConnectBackoff()
+			l.conn.hurry()
 		case <-l.life.Done():
 		}
 	}
@@ -288,7 +288,7 @@ func (n *Network) poke(p topology.PeerID) {
 		return
 	}
 	for _, conn := range r.calls {
-		conn.ResetConnectBackoff()
+		conn.hurry()
 	}
 	for _, l := range r.lanes {
 		signal(l.hurry)

@@ -68,7 +68,7 @@ type Network struct {
 type remote struct {
 	id    topology.PeerID
 	uri   string
-	calls []*grpc.ClientConn
+	calls []*conn
 	turn  atomic.Uint32 // of calls
 	lanes [network.Lanes]*lane
 }
@@ -194,7 +194,7 @@ func (n *Network) reach(id topology.PeerID, uri string) (*remote, error) {
 }
 
 // dial prepares a connection; it is made when it is needed.
-func (n *Network) dial(uri string) (*grpc.ClientConn, error) {
+func (n *Network) dial(uri string) (*conn, error) {
 	target, err := hostPort(uri)
 	if err != nil {
 		return nil, err
@@ -203,13 +203,14 @@ func (n *Network) dial(uri string) (*grpc.ClientConn, error) {
 	if n.opts.TLS != nil {
 		creds = newRenewing(n.opts.TLS)
 	}
-	return grpc.NewClient("passthrough:///"+target, grpc.WithTransportCredentials(creds),
+	c := &conn{soon: make(chan struct{})}
+	c.ClientConn, err = grpc.NewClient("passthrough:///"+target, grpc.WithTransportCredentials(creds), grpc.WithContextDialer(c.dial),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(raw{}), grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)),
 		grpc.WithInitialWindowSize(4<<20), grpc.WithInitialConnWindowSize(8<<20),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 5 * time.Second, PermitWithoutStream: true}),
-		grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: n.opts.ConnectTimeout,
-			Backoff: backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.5, Jitter: 0.2, MaxDelay: 500 * time.Millisecond}}),
+		grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: n.opts.ConnectTimeout, Backoff: backoff.Config{BaseDelay: grpcPause, Multiplier: 1, MaxDelay: grpcPause}}),
 	)
+	return c, err
 }
 
 // hostPort turns http://host:port/ into host:port.
@@ -297,7 +298,7 @@ func (n *Network) CallAt(ctx context.Context, uri, method string, body []byte) (
 	return n.call(ctx, conn, 0, method, body)
 }
 
-func (n *Network) call(ctx context.Context, conn *grpc.ClientConn, to topology.PeerID, method string, body []byte) ([]byte, error) {
+func (n *Network) call(ctx context.Context, conn *conn, to topology.PeerID, method string, body []byte) ([]byte, error) {
 	in, out := &frame{append(n.hello(to, method), body...)}, &frame{}
 	err := conn.Invoke(ctx, callMethod, in, out)
 	if err != nil {

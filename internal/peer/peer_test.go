@@ -199,3 +199,40 @@ func TestOverflow(t *testing.T) {
 		return len(wa.events) >= 3 && wa.events[len(wa.events)-1]
 	})
 }
+
+// A peer that calls has the connections to it tried at once, whatever they are doing at that moment.
+func TestHurryWhileConnecting(t *testing.T) {
+	a, wa, _ := start(t, 1, 11, "c", "127.0.0.1:0")
+	b, _, uri := start(t, 2, 22, "c", "127.0.0.1:0")
+	at := strings.TrimSuffix(strings.TrimPrefix(uri, "http://"), "/")
+	a.SetPeers(map[topology.PeerID]string{2: uri})
+	end := make(chan struct{})
+	var run sync.WaitGroup
+	for range 4 {
+		run.Go(func() {
+			for {
+				select {
+				case <-end:
+					return
+				default:
+					a.poke(2)
+					_, _ = a.Call(t.Context(), 2, "echo", nil)
+				}
+			}
+		})
+	}
+	for life := uint64(23); life < 28; life++ {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+		b, _, _ = start(t, 2, life, "c", at)
+		for range 20 { // new connections
+			a.SetPeers(nil)
+			a.SetPeers(map[topology.PeerID]string{2: uri})
+			_, _ = a.Call(t.Context(), 2, "echo", nil)
+		}
+		eventually(t, "the peer is reached", func() bool { return wa.isUp(life) })
+	}
+	close(end)
+	run.Wait()
+}
