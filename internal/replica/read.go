@@ -57,32 +57,29 @@ func (s *Set) Read(ctx context.Context, r codec.Read) (codec.Answer, error) {
 		}
 		read.MinSeq = seq
 	}
-	limit := time.NewTimer(movedTime)
-	defer limit.Stop()
-	for {
+	for begun := time.Now(); ; {
 		moved := s.o.Moved()
 		a, used, err := s.askWhoMay(ctx, read, o)
-		if err == nil || used == nil || !passing(ctx, err) {
+		if err == nil || used == nil || !passing(ctx, err) || time.Since(begun) >= patience {
 			return a, err
 		}
-		// This node may not have heard yet where the replicas are now, or which of them may be read.
-		for now := used; now == used; now, _ = s.o.Shard() {
-			select {
-			case <-moved:
-				moved = s.o.Moved()
-			case <-limit.C:
-				return a, err
-			case <-ctx.Done():
-				return a, err
-			}
+		// This node may not have heard yet where the replicas are now, or which of them may be read; they may be so new, or so
+		// fresh from a restart, that they have yet to hear from a primary in office.
+		select {
+		case <-moved:
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return a, err
 		}
 	}
 }
 
-// movedTime is for how long a read that nobody answered waits for the topology to move, to be tried again.
-const movedTime = 500 * time.Millisecond
+const (
+	patience = time.Second // for how long a read that nobody answered is tried again
+	pause    = 100 * time.Millisecond
+)
 
-// askWhoMay does a read by the present topology. It returns the shard as it was then, nil if it is gone.
+// askWhoMay does a read by the present topology. It returns the shard as it was then, nil if another try would be in vain.
 func (s *Set) askWhoMay(ctx context.Context, read Read, o ReadOptions) (codec.Answer, *topology.Shard, error) {
 	shard, readable, err := s.begun(ctx)
 	if err != nil {

@@ -276,13 +276,23 @@ func TestAReadFollowsAShardThatMoved(t *testing.T) {
 			}
 			return saying(ctx, to, r)
 		}
-		time.AfterFunc(movedTime/2, func() { w.move(7) })
-		if a, err, took := doRead(s, ReadOptions{}); err != nil || a.Count != 7 || took != movedTime/2 {
+		time.AfterFunc(patience/2+1, func() { w.move(7) })
+		if a, err, took := doRead(s, ReadOptions{}); err != nil || a.Count != 7 || took != patience/2+1 {
 			t.Error(a, err, took)
 		}
 		w.move(2)
-		if _, err, took := doRead(s, ReadOptions{}); err == nil || took != movedTime {
+		if _, err, took := doRead(s, ReadOptions{}); err == nil || took != patience {
 			t.Error(err, took)
+		}
+		soon := time.Now().Add(patience / 2)
+		w.read = func(ctx context.Context, to topology.PeerID, r Read) (codec.Answer, error) {
+			if time.Now().Before(soon) {
+				return codec.Answer{}, sextant.Errorf(sextant.Precondition, "the replica has not caught up since the start of its process")
+			}
+			return saying(ctx, to, r)
+		}
+		if a, err, took := doRead(s, ReadOptions{}); err != nil || a.Count != 2 || took > patience/2+pause {
+			t.Error(a, err, took)
 		}
 	})
 }

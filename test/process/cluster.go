@@ -129,14 +129,27 @@ func (c *Cluster) Peer(i int) *Server { return c.peers[i].Load() }
 // Restart starts a peer that ended, over the same directory, at the same address or another.
 func (c *Cluster) Restart(t testing.TB, i int, moved bool) {
 	t.Helper()
-	old := c.Peer(i)
-	old.heir.Store(true)
-	o := Options{Dir: old.Dir, Port: old.Port}
-	if moved && c.Net == nil {
-		c.move(t, i)
-		o.Port = 0
+	c.RestartAll(t, []int{i}, moved)
+}
+
+// RestartAll does so with several peers in this order. Where the first one is now is known to all of them.
+func (c *Cluster) RestartAll(t testing.TB, order []int, moved bool) {
+	t.Helper()
+	moved = moved && c.Net == nil
+	for _, i := range order {
+		if moved {
+			c.move(t, i)
+		}
 	}
-	c.start(t, i, o)
+	for _, i := range order {
+		old := c.Peer(i)
+		old.heir.Store(true)
+		o := Options{Dir: old.Dir, Port: old.Port}
+		if moved {
+			o.Port = 0
+		}
+		c.start(t, i, o)
+	}
 }
 
 // Alive fails the test if a process ended by itself.
