@@ -43,6 +43,9 @@ type View struct {
 	Keys   map[topology.ShardID]topology.ShardKey // with custom sharding
 	// Standing tells what the replicas of a shard are good for now. nil: all is well with them, always.
 	Standing func(topology.ShardID) Standing
+	// Gate holds up writes for a key that have a fallback while points change hands between both, and returns what ends the
+	// passage of one that may go. nil: they never do.
+	Gate func(ctx context.Context, key topology.ShardKey) (done func(), err error)
 	// Resident tells the share of the machine's memory that this process takes, in percent; -1: unknown. nil: never asked.
 	Resident func() int
 	// Searches bounds the searches that run at the same time: each takes a place while it runs. nil: no bound.

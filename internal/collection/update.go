@@ -57,6 +57,23 @@ func (c *Collection) Each(ctx context.Context, us map[topology.ShardID]sextant.U
 }
 
 func (c *Collection) apply(ctx context.Context, v *View, u sextant.Update, w Write) (sextant.Receipt, error) {
+	if w.Fallback != nil && len(w.Keys) > 0 && v.Gate != nil {
+		limit := w.Default
+		if w.Timeout != nil {
+			limit = *w.Timeout
+		}
+		waiting, cancel := context.WithTimeout(ctx, limit)
+		done, err := v.Gate(waiting, w.Keys[0])
+		cancel()
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = sextant.Errorf(sextant.Timeout, "Timeout error: Update operation timed out, it was not done: its points are just moving to shard key %s", w.Keys[0])
+		}
+		if err != nil {
+			return sextant.Receipt{}, err
+		}
+		defer done()
+		v = c.view.Load()
+	}
 	rings, err := v.forWrite(w)
 	if err != nil {
 		return sextant.Receipt{}, err

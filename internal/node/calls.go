@@ -32,6 +32,7 @@ const (
 	callBarrier  = "barrier"
 	callInfo     = "info"
 	callLast     = "last"
+	callDrain    = "drain"
 	callSight    = "sight"
 	callCommit   = "commit"
 
@@ -64,6 +65,8 @@ func (c *cluster) Call(ctx context.Context, from topology.PeerID, method string,
 			return nil, err
 		}
 		return nil, c.matchedBy(ctx, index)
+	case callDrain:
+		return c.serveDrain(ctx, body)
 	case callCommit:
 		return strconv.AppendUint(nil, c.member.Status().Commit, 10), nil
 	case callSight:

@@ -54,6 +54,9 @@ type cluster struct {
 	poked   chan struct{} // has the next pass come at once
 	board   task.Board    // transfers whose sender is here
 	byUUID  atomic.Pointer[map[string]*slot]
+	gate    gate
+
+	copiesFrom atomic.Uint64 // copies up to this id were begun before this life
 
 	mu      sync.Mutex
 	made    uint64        // index of the topology that reality matches

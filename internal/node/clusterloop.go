@@ -149,6 +149,7 @@ func (c *cluster) pass() {
 	c.restores(state)
 	newest := n.machine.State() // what ended during this pass is not begun again
 	c.send(newest)
+	c.copies(newest)
 	c.recover(newest)
 	c.mu.Lock()
 	c.made = max(c.made, state.Index)

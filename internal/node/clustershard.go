@@ -33,6 +33,9 @@ func (c *cluster) view(h *hosted, info *topology.Collection) collection.View {
 		v.Standing = func(id topology.ShardID) collection.Standing {
 			return collection.StandingOf(c.n.machine.State().Shard(ids[id]))
 		}
+		v.Gate = func(ctx context.Context, key topology.ShardKey) (func(), error) {
+			return c.passGate(ctx, info.UUID, key)
+		}
 	}
 	for id, shard := range info.Shards {
 		v.Shards[id] = &clusterShard{c: c, h: h, id: id, set: c.set(h, id, shard.UUID), uuid: shard.UUID}

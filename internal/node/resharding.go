@@ -40,32 +40,3 @@ func (n *Node) Reshard(a auth.Access, name string, r Resharding) error {
 	}
 	return sextant.Errorf(sextant.NotImplemented, "start_resharding is not supported by this version")
 }
-
-// ReplicatePoints refuses to copy the points of a shard key to another one, after the checks that would come first.
-func (n *Node) ReplicatePoints(a auth.Access, name string, from, to ShardKey) error {
-	info, _, err := n.allowed(a, name, auth.Manage)
-	if err != nil {
-		return err
-	}
-	if err := n.standalone(); err != nil {
-		return err
-	}
-	for _, key := range []ShardKey{from, to} {
-		if len(info.OfKey(key)) == 0 {
-			return sextant.Errorf(sextant.BadRequest, "Shard key %s not found", key)
-		}
-	}
-	if shards := len(info.OfKey(from)); shards != 1 {
-		return sextant.Errorf(sextant.BadRequest,
-			"Only replicating from shard keys with exactly one shard is supported. Shard key %s has %d shards", from, shards)
-	}
-	replicas := 0
-	for _, id := range info.OfKey(to) {
-		replicas += len(info.Shards[id].Replicas)
-	}
-	if replicas != 1 {
-		return sextant.Errorf(sextant.BadRequest,
-			"Only replicating to shard keys with exactly one replica is supported. Shard key %s has %d replicas", to, replicas)
-	}
-	return sextant.Errorf(sextant.NotImplemented, "replicate_points is not supported by this version")
-}

@@ -147,15 +147,20 @@ func (c *cluster) untrack(a attempt) {
 
 // progress returns how far a transfer is, if it has a task here.
 func (c *cluster) progress(uuid string, t topology.Transfer) *transfer.Progress {
+	return c.progressOf(attempt{uuid, t}.prefix())
+}
+
+func (c *cluster) progressOf(key string) *transfer.Progress {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.sending[attempt{uuid, t}.prefix()]
+	return c.sending[key]
 }
 
 // orphans notes the transfers that an earlier life of this process took part in, as of what consensus had committed when this one
 // began: each is aborted, but one whose receiver needs no sender any more.
 func (c *cluster) orphans() {
 	state := c.n.machine.State()
+	c.copiesFrom.Store(state.Transfers)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, info := range state.Collections {
@@ -334,7 +339,11 @@ func (c *cluster) askAdmission(ctx context.Context, uuid string, r transfer.Ref,
 
 // comment is what a list shows of a transfer that has a task here.
 func (c *cluster) comment(uuid string, t topology.Transfer) string {
-	if p := c.progress(uuid, t); p != nil {
+	return c.commentOf(attempt{uuid, t}.prefix())
+}
+
+func (c *cluster) commentOf(key string) string {
+	if p := c.progressOf(key); p != nil {
 		return strings.ToValidUTF8(p.Comment(), "?")
 	}
 	return ""

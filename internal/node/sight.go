@@ -191,6 +191,10 @@ func (n *Node) transfersOf(c *topology.Collection) (list []TransferInfo) {
 			list = append(list, TransferInfo{Shard: uint32(id), ToShard: (*uint32)(t.ToShard), From: uint64(t.From), To: uint64(t.To), Sync: t.Sync,
 				Method: t.Method, Comment: n.cluster.comment(c.Shards[id].UUID, t)})
 		}
+		for _, x := range c.Shards[id].Copies {
+			list = append(list, TransferInfo{Shard: uint32(id), ToShard: new(uint32(x.ToID)), From: uint64(x.From), To: uint64(x.To), Sync: true,
+				Method: topology.StreamRecords, Comment: n.cluster.commentOf(copyKey(c.Shards[id].UUID, x.ID))})
+		}
 	}
 	return list
 }

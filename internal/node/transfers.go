@@ -12,6 +12,7 @@ import (
 // Transfer names a transfer of a shard between peers. Sync: the sender keeps its replica.
 type Transfer struct {
 	Shard    uint32
+	ToShard  *uint32 // of a copy of points to another shard
 	From, To uint64
 	Method   string // "": the default
 	Sync     bool
@@ -59,15 +60,33 @@ func (n *Node) transfer(a auth.Access, name string, t Transfer) (*topology.Shard
 			return s, x, nil
 		}
 	}
+	return nil, topology.Transfer{}, n.noTransfer(name, t)
+}
+
+func (n *Node) noTransfer(name string, t Transfer) error {
 	own, _, err := n.machine.State().Collection(name)
 	if err != nil {
-		return nil, topology.Transfer{}, err
+		return err
 	}
-	return nil, topology.Transfer{}, sextant.Errorf(sextant.NotFound, "Shard transfer %d -> %d for collection %s:%d does not exist", t.From, t.To, own, t.Shard)
+	return sextant.Errorf(sextant.NotFound, "Shard transfer %d -> %d for collection %s:%d does not exist", t.From, t.To, own, t.Shard)
 }
 
 // AbortTransfer ends a transfer, however far it is.
 func (n *Node) AbortTransfer(ctx context.Context, a auth.Access, name string, t Transfer, timeout time.Duration) error {
+	if t.ToShard != nil {
+		s, err := n.forTransfer(a, name, t.Shard, t.From, t.To)
+		if err != nil {
+			return err
+		}
+		for _, x := range s.Copies {
+			if x.From == topology.PeerID(t.From) && x.To == topology.PeerID(t.To) && x.ToID == topology.ShardID(*t.ToShard) {
+				return n.changing(ctx, "Abort transfer", timeout, func(ctx context.Context) error {
+					return n.propose(ctx, topology.Command{CopyEnd: &topology.CopyEnd{Shard: s.UUID, ID: x.ID, Reason: "user request"}})
+				})
+			}
+		}
+		return n.noTransfer(name, t)
+	}
 	s, x, err := n.transfer(a, name, t)
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/sextantdb/sextant"
 	"github.com/sextantdb/sextant/internal/network"
@@ -16,6 +17,7 @@ import (
 type wire struct {
 	mu   sync.Mutex
 	ends map[string]*wireEnd
+	lag  func(method string) time.Duration // of calls; nil: none
 }
 
 type wireEnd struct {
@@ -60,6 +62,13 @@ func (e *wireEnd) CallAt(ctx context.Context, uri, method string, body []byte) (
 	to := e.w.at(uri)
 	if to == nil || e.life.Err() != nil {
 		return nil, network.ErrUnreachable
+	}
+	if e.w.lag != nil {
+		select {
+		case <-time.After(e.w.lag(method)):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
 	out, err := to.h.Call(ctx, e.self.Peer, method, slices.Clone(body))
 	var user *sextant.Error

@@ -218,6 +218,12 @@ func (s *Set) late(ctx context.Context, sent bool, last error) error {
 	return e
 }
 
+// Barrier returns a seq of the shard that holds everything acknowledged before the call.
+func (s *Set) Barrier(ctx context.Context) (order.Seq, error) {
+	seq, _, err := s.primaryBarrier(ctx)
+	return seq, err
+}
+
 // primaryBarrier asks the primary for a seq that holds everything acknowledged before.
 func (s *Set) primaryBarrier(ctx context.Context) (order.Seq, topology.PeerID, error) {
 	for {

@@ -36,7 +36,7 @@ type clusters interface {
 	VerifyShard(ctx context.Context, a auth.Access, name string, shard uint32, timeout time.Duration) (seq uint64, equal bool, err error)
 	RestartTransfer(ctx context.Context, a auth.Access, name string, t node.Transfer, timeout time.Duration) error
 	Reshard(a auth.Access, name string, o node.Resharding) error
-	ReplicatePoints(a auth.Access, name string, from, to node.ShardKey) error
+	ReplicatePoints(ctx context.Context, a auth.Access, name string, from, to node.ShardKey, f *sextant.Filter, timeout time.Duration) error
 	ClusterTelemetry(ctx context.Context, a auth.Access, timeout time.Duration) (node.ClusterTelemetry, error)
 }
 

@@ -12,7 +12,8 @@ type operation struct {
 	name       string
 	transfer   node.Transfer // of drop_replica, Shard and From
 	key        node.CreateShardKey
-	from, to   node.ShardKey // of replicate_points
+	from, to   node.ShardKey // of replicate_points, as is filter
+	filter     *sextant.Filter
 	resharding node.Resharding
 }
 
@@ -38,7 +39,7 @@ func (s *scanner) clusterOperation() (o operation) {
 		case "drop_sharding_key":
 			o.key.Key = s.dropKey()
 		case "replicate_points":
-			o.from, o.to = s.replicatePoints()
+			o.from, o.to, o.filter = s.replicatePoints()
 		default:
 			o.resharding = s.reshardingStep(name)
 		}
@@ -65,7 +66,6 @@ func (s *scanner) transferKey(operation string) node.Transfer {
 		fields = &restartFields
 	}
 	t := node.Transfer{Sync: operation == "replicate_shard"}
-	var toShard *uint32
 	for name := range fields.of(s) {
 		switch name {
 		case "shard_id":
@@ -77,17 +77,17 @@ func (s *scanner) transferKey(operation string) node.Transfer {
 		case "method":
 			t.Method = s.enum("stream_records", "snapshot", "wal_delta", reshardingMethod)
 		case "to_shard_id":
-			toShard = new(s.uint32())
+			t.ToShard = new(s.uint32())
 		}
 	}
 	if t.From == t.To && operation != "abort_transfer" && s.err == nil {
 		s.violated("to_peer_id", `cannot transfer shard to itself, "to_peer_id" must be different than %d in "from_peer_id"`, t.From)
 	}
 	switch {
-	case toShard == nil:
+	case t.ToShard == nil || operation == "abort_transfer":
 	case t.Method != reshardingMethod:
 		s.refuse(sextant.Errorf(sextant.BadRequest,
-			"Target shard %d can only be set for ReshardingStreamRecords or filtered streaming records transfers", *toShard))
+			"Target shard %d can only be set for ReshardingStreamRecords or filtered streaming records transfers", *t.ToShard))
 	default:
 		s.lacks("%s with to_shard_id", operation)
 	}
@@ -155,12 +155,12 @@ func (s *scanner) positive() uint32 {
 
 var replicatePointsFields = fieldSet{names: []string{"filter", "from_shard_key", "to_shard_key"}, required: []string{"from_shard_key", "to_shard_key"}}
 
-func (s *scanner) replicatePoints() (from, to node.ShardKey) {
+func (s *scanner) replicatePoints() (from, to node.ShardKey, f *sextant.Filter) {
 	for name := range replicatePointsFields.of(s) {
 		switch name {
 		case "filter":
 			s.in(name)
-			s.filter()
+			f = s.filter()
 			s.out()
 		case "from_shard_key":
 			from = s.shardKey()
@@ -171,7 +171,7 @@ func (s *scanner) replicatePoints() (from, to node.ShardKey) {
 	if from == to && s.err == nil {
 		s.violated("to_shard_key", `cannot replicate points to the same shard key, "to_shard_key" must be different than %s in "from_shard_key"`, from)
 	}
-	return from, to
+	return from, to, f
 }
 
 var (

@@ -140,7 +140,7 @@ func (f *fake) Cluster(auth.Access) (node.ClusterInfo, error) { return f.peers, 
 func (f *fake) Reshard(a auth.Access, _ string, _ node.Resharding) error {
 	return f.ChangeCluster(a, "")
 }
-func (f *fake) ReplicatePoints(a auth.Access, _ string, _, _ node.ShardKey) error {
+func (f *fake) ReplicatePoints(_ context.Context, a auth.Access, _ string, _, _ node.ShardKey, _ *sextant.Filter, _ time.Duration) error {
 	return f.ChangeCluster(a, "")
 }
 func (f *fake) RecoverConsensus(a auth.Access) error         { return f.ChangeCluster(a, "") }

@@ -187,7 +187,7 @@ func (c *call) changeShards(read func(*scanner) operation) error {
 	case "drop_sharding_key":
 		err = n.DropShardKey(ctx, c.access, name, o.key.Key, timeout)
 	case "replicate_points":
-		err = n.ReplicatePoints(c.access, name, o.from, o.to)
+		err = n.ReplicatePoints(ctx, c.access, name, o.from, o.to, o.filter, timeout)
 	default:
 		err = n.Reshard(c.access, name, o.resharding)
 	}

@@ -99,6 +99,10 @@ func showCluster(t node.ClusterTelemetry) any {
 				view.Transfers = append(view.Transfers, transferView{Shard: uint32(id), ToShard: (*uint32)(x.ToShard), From: uint64(x.From), To: uint64(x.To),
 					Sync: x.Sync, Method: x.Method, Comment: comment(t.Peers[uint64(x.From)], name, uint32(id), x)})
 			}
+			for _, x := range info.Shards[id].Copies {
+				view.Transfers = append(view.Transfers, transferView{Shard: uint32(id), ToShard: new(uint32(x.ToID)), From: uint64(x.From), To: uint64(x.To),
+					Sync: true, Method: topology.StreamRecords})
+			}
 		}
 		collections[name] = view
 	}

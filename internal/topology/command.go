@@ -37,6 +37,9 @@ type Command struct {
 	Restore     *RestoreStart   `json:"restore,omitempty"`
 	Decide      *RestoreDecide  `json:"restore_decide,omitempty"`
 	Restored    *RestoreEnd     `json:"restore_end,omitempty"`
+	CopyStart   *CopyStart      `json:"copy_start,omitempty"`
+	CopyNext    *CopyNext       `json:"copy_next,omitempty"`
+	CopyEnd     *CopyEnd        `json:"copy_end,omitempty"`
 }
 
 // Encode returns the bytes that Machine.Apply reads.
@@ -134,6 +137,12 @@ func (s *State) Apply(index uint64, c Command) (*State, error) {
 		err = next.decide(c.Decide)
 	case c.Restored != nil:
 		next.restored(c.Restored)
+	case c.CopyStart != nil:
+		err = next.copyStart(c.CopyStart)
+	case c.CopyNext != nil:
+		next.copyNext(c.CopyNext)
+	case c.CopyEnd != nil:
+		next.copyEnd(c.CopyEnd)
 	default:
 		err = next.replicas(c)
 	}

@@ -72,7 +72,7 @@ func (w *walk) invent() Command {
 	if len(s.Restores) > 0 && w.chance.IntN(8) > 0 {
 		r = s.Restores[w.chance.IntN(len(s.Restores))]
 	}
-	switch w.chance.IntN(20) {
+	switch w.chance.IntN(23) {
 	case 0, 1:
 		return Command{Failed: []ReplicaFailed{{Shard: uuid, Term: term, Version: version, Peer: p, Successor: w.peer()}}}
 	case 2:
@@ -108,6 +108,18 @@ func (w *walk) invent() Command {
 		return Command{Decide: &RestoreDecide{Shard: uuid, ID: r.ID, Factor: w.chance.IntN(4)}}
 	case 18, 19:
 		return Command{Restored: &RestoreEnd{Shard: uuid, ID: r.ID, Abandon: w.chance.IntN(3) == 0}}
+	}
+	x2 := Copy{ID: w.chance.Uint64N(3)}
+	if len(s.Copies) > 0 && w.chance.IntN(8) > 0 {
+		x2 = s.Copies[w.chance.IntN(len(s.Copies))]
+	}
+	switch w.chance.IntN(4) {
+	case 0:
+		return Command{CopyStart: &CopyStart{Shard: uuid, Target: fmt.Sprintf("s%d", w.chance.IntN(2)), From: p}}
+	case 1:
+		return Command{CopyNext: &CopyNext{Shard: uuid, ID: x2.ID, Stage: x2.Stage + CopyStage(w.chance.IntN(3))}}
+	case 2:
+		return Command{CopyEnd: &CopyEnd{Shard: uuid, ID: x2.ID}}
 	}
 	if w.chance.IntN(10) == 0 {
 		return Command{Reinit: &Reinit{Self: p, URI: "http://again"}}
@@ -179,6 +191,11 @@ func faultOf(was, s *Shard) string {
 			return "an admitted receiver that should have settled"
 		}
 	}
+	for _, x := range s.Copies {
+		if from := s.Replicas[x.From]; x.Stage < Complete && (x.From == 0 || !from.InSync) {
+			return "a copy without a sender"
+		}
+	}
 	restored := map[PeerID]bool{}
 	for _, x := range s.Restores {
 		r, ok := s.Replicas[x.Peer]
@@ -192,7 +209,7 @@ func faultOf(was, s *Shard) string {
 		restored[x.Peer] = true
 	}
 	for p, r := range s.Replicas {
-		if _, receives := receivers[p]; r.State.counts() && !r.InSync || r.InSync && !r.State.counts() && !receives && !restored[p] {
+		if _, receives := receivers[p]; r.State.counts() && !r.InSync || r.InSync && !r.State.counts() && !receives && !restored[p] && !(s.HalfCopied && r.State == Partial) {
 			return fmt.Sprintf("replica %d is %s, in sync: %v", p, r.State, r.InSync)
 		}
 	}

@@ -69,6 +69,10 @@ func (s *State) restore(r *RestoreStart) error {
 	if now == nil {
 		return sextant.Errorf(sextant.BadRequest, "Shard %s does not exist", r.Shard)
 	}
+	if c := s.copied(r.Shard); c != nil {
+		_, id, _ := s.Place(r.Shard)
+		return sextant.Errorf(sextant.BadRequest, "Shard %d is already involved in transfer %d -> %d", id, c.From, c.To)
+	}
 	was, ok := now.Replicas[r.Peer]
 	switch _, member := s.Peers[r.Peer]; {
 	case ok && r.Add:
@@ -123,6 +127,9 @@ func (s *State) decide(d *RestoreDecide) error {
 		}
 	}
 	own.Transfers = nil
+	for _, p := range own.Peers() {
+		own.leaveCopies(p) // what they send is no more
+	}
 	others := slices.DeleteFunc(own.Peers(), func(p PeerID) bool { return p == r.Peer })
 	slices.SortStableFunc(others, func(a, b PeerID) int { return own.worth(b) - own.worth(a) })
 	own.Restores = []Restore{r}

@@ -19,6 +19,9 @@ type Shard struct {
 	Replicas  map[PeerID]Replica `json:"replicas"`
 	Transfers []Transfer         `json:"transfers,omitempty"`
 	Restores  []Restore          `json:"restores,omitempty"` // at most one for each replica
+	Copies    []Copy             `json:"copies,omitempty"`   // of points of this shard to others
+	// HalfCopied says that the points that a copy has brought are not all there were, or were not all taken away again.
+	HalfCopied bool `json:"half_copied,omitempty"`
 }
 
 // Replica is one copy of a shard, on a peer.
@@ -151,6 +154,7 @@ func (s *Shard) clone() *Shard {
 	c.Replicas = maps.Clone(s.Replicas)
 	c.Transfers = slices.Clone(s.Transfers)
 	c.Restores = slices.Clone(s.Restores)
+	c.Copies = slices.Clone(s.Copies)
 	return &c
 }
 
@@ -192,6 +196,7 @@ func (s *Shard) elect(preferred PeerID) {
 // leave takes a replica out of the in-sync set and gives it a state; "" removes it. Transfers to it end, those from it too,
 // unless the receiver is admitted: that one needs no sender any more. A snapshot that is being restored over it goes on.
 func (s *Shard) leave(p PeerID, state ReplicaState, successor PeerID) {
+	s.leaveCopies(p)
 	if r := s.RestoreOf(p); r != nil && state == "" {
 		s.dropRestore(p)
 	} else if r != nil {
