@@ -81,7 +81,7 @@ func (s *State) restore(r *RestoreStart) error {
 		return sextant.Errorf(sextant.BadRequest, "Peer %d does not exist", r.Peer)
 	case r.Add:
 		own := s.edit().shard(r.Shard)
-		own.Replicas[r.Peer] = Replica{State: Dead}
+		own.Replicas[r.Peer] = Replica{State: Dead, Differs: own.Restored}
 		own.Version++
 		return nil
 	case !ok:
@@ -146,7 +146,7 @@ func (s *State) decide(d *RestoreDecide) error {
 		}
 	}
 	own.Replicas[r.Peer] = Replica{State: ManualRecovery, InSync: true}
-	own.Primary = r.Peer
+	own.Primary, own.Restored = r.Peer, true
 	own.Term++
 	own.Version++
 	return nil

@@ -22,6 +22,9 @@ type Shard struct {
 	Copies    []Copy             `json:"copies,omitempty"`   // of points of this shard to others
 	// HalfCopied says that the points that a copy has brought are not all there were, or were not all taken away again.
 	HalfCopied bool `json:"half_copied,omitempty"`
+	// Restored says that users' snapshots have taken the place of the data: what a peer has from before, which was taken out of
+	// the shard meanwhile, is of another line.
+	Restored bool `json:"restored,omitempty"`
 }
 
 // Replica is one copy of a shard, on a peer.

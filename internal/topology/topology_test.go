@@ -114,3 +114,59 @@ func TestCommands(t *testing.T) {
 }
 
 var ringGolden = []ShardID{1, 2, 2, 0, 2}
+
+// What a replica has from before a restore is never built on, also when it was taken out of the shard meanwhile and comes again.
+func TestRestoreCommands(t *testing.T) {
+	s := &State{}
+	do := func(c Command) error {
+		t.Helper()
+		next, err := s.Apply(s.Index+1, c)
+		if err == nil {
+			s = next
+		}
+		return err
+	}
+	for p := range PeerID(3) {
+		if err := do(Command{AddPeer: &AddPeer{ID: p + 1, URI: string(rune('a' + p))}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	shard := NewShard("s", []PeerID{1, 2, 3}, Active)
+	for _, c := range []Command{
+		{Create: &CreateCollection{Name: "c", Collection: Collection{UUID: "c", Shards: map[ShardID]*Shard{0: &shard}}}},
+		{Restore: &RestoreStart{Shard: "s", Peer: 2}},
+		{Start: &TransferStart{Shard: "s", From: 1, To: 3, Method: WALDelta, Sync: true}},
+	} {
+		if err := do(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if now := s.Shard("s"); now.Replicas[2] != (Replica{State: ManualRecovery, InSync: true}) || !now.MayRead(2) || now.Primary != 1 {
+		t.Errorf("announced: %+v", now)
+	}
+	if err := do(Command{Start: &TransferStart{Shard: "s", From: 1, To: 2, Method: WALDelta, Sync: true}}); err == nil {
+		t.Error("a transfer to a replica that is being restored")
+	}
+	id := s.Shard("s").Restores[0].ID
+	if err := do(Command{Decide: &RestoreDecide{Shard: "s", ID: id + 1}}); err == nil {
+		t.Error("another id was decided")
+	}
+	if err := do(Command{Decide: &RestoreDecide{Shard: "s", ID: id, Factor: 2}}); err != nil {
+		t.Fatal(err)
+	}
+	now := s.Shard("s")
+	if want := map[PeerID]Replica{1: {State: Dead, Differs: true}, 2: {State: ManualRecovery, InSync: true}}; !reflect.DeepEqual(now.Replicas, want) ||
+		now.Primary != 2 || now.Term != 2 || len(now.Transfers) > 0 || now.MayRead(2) {
+		t.Errorf("decided: %+v", now)
+	}
+	for _, c := range []Command{{Restored: &RestoreEnd{Shard: "s", ID: id, Abandon: true}}, {Restored: &RestoreEnd{Shard: "s", ID: id}},
+		{Start: &TransferStart{Shard: "s", From: 2, To: 3, Method: WALDelta, Sync: true}}} {
+		if err := do(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now = s.Shard("s")
+	if now.Replicas[2] != (Replica{State: Active, InSync: true}) || now.Replicas[3] != (Replica{State: Recovery, Differs: true}) {
+		t.Errorf("ended: %+v", now)
+	}
+}

@@ -95,7 +95,7 @@ func (s *State) start(t *TransferStart) error {
 	own := s.edit().shard(t.Shard)
 	_, had := own.Replicas[t.To]
 	s.Transfers++
-	own.Replicas[t.To] = Replica{State: receiving(t.Method), Differs: own.Replicas[t.To].Differs}
+	own.Replicas[t.To] = Replica{State: receiving(t.Method), Differs: own.Replicas[t.To].Differs || !had && own.Restored}
 	own.Transfers = append(own.Transfers, Transfer{ID: s.Transfers, Attempt: 1, From: t.From, To: t.To, Method: t.Method, Sync: t.Sync, Added: !had})
 	if own.Primary == t.To {
 		own.elect(t.From)
