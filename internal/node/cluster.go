@@ -63,6 +63,7 @@ type cluster struct {
 	moved   chan struct{} // closed when made moves; nil: nobody waits
 	heard   map[topology.PeerID]moved
 	lives   map[topology.PeerID]uint64 // of those who told where they are
+	revived map[string]revival         // by shard
 	written map[topology.PeerID]string // addresses as of the end of the own log, whether it is committed or not
 	through uint64                     // the last entry of that log: a topology that is newer knows better
 	acted   uint64                     // index of the newest topology by which a replica was made here

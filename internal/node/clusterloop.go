@@ -147,6 +147,7 @@ func (c *cluster) pass() {
 	c.settle(state)
 	c.abandon(state)
 	c.restores(state)
+	c.revive(state)
 	newest := n.machine.State() // what ended during this pass is not begun again
 	c.send(newest)
 	c.copies(newest)
