@@ -52,7 +52,7 @@ func TestFire(t *testing.T) {
 	if *peers != 0 {
 		n = *peers
 	}
-	w := &world{t: t, n: n, disk: -1, tally: newTally(), state: make([]condition, n)}
+	w := &world{t: t, n: n, disk: -1, tally: newTally(t), state: make([]condition, n)}
 	w.c = &process.Cluster{Timeout: 20 * time.Second, Logs: *logs, Dirs: make([]string, n),
 		Env: []string{"QDRANT__STORAGE__WAL__WAL_CAPACITY_MB=1", "QDRANT__LOG_LEVEL=" + *level}}
 	where := w.connect()
@@ -69,6 +69,7 @@ func TestFire(t *testing.T) {
 	watch := startWatch(w)
 	operator := startOperator(w, life)
 	w.faults(life)
+	end() // it may have been cut short by something that is wrong
 	operator.Wait()
 	w.heal()
 	quiet := time.Now()

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"testing"
 	"time"
 )
 
@@ -27,6 +28,7 @@ func (c *condition) set(v int32) { c.v.Store(v); c.was.Add(1) }
 
 // tally is everything that is counted.
 type tally struct {
+	t           *testing.T
 	mu          sync.Mutex
 	faults      map[string]int
 	writes      map[string]int
@@ -44,8 +46,8 @@ type tally struct {
 	acked, lost, invented, late, divergent int
 }
 
-func newTally() *tally {
-	return &tally{faults: map[string]int{}, writes: map[string]int{}, failures: map[string]int{}, counts: map[string]int{}, operations: map[string]int{},
+func newTally(t *testing.T) *tally {
+	return &tally{t: t, faults: map[string]int{}, writes: map[string]int{}, failures: map[string]int{}, counts: map[string]int{}, operations: map[string]int{},
 		writeStalls: map[string]time.Duration{}, readStalls: map[string]time.Duration{}, present: "no fault yet"}
 }
 
@@ -82,6 +84,7 @@ func (y *tally) bad(what string) {
 	y.mu.Lock()
 	defer y.mu.Unlock()
 	if len(y.wrong) < 50 {
+		y.t.Log(time.Now().Format("15:04:05.000"), "WRONG:", what)
 		y.wrong = append(y.wrong, time.Now().Format("15:04:05.000 ")+what)
 	}
 }

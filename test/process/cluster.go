@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
@@ -102,12 +101,11 @@ func (c *Cluster) start(t testing.TB, i int, o Options) {
 	if i > 0 {
 		o.Args = append(o.Args, "--bootstrap", c.uris[0])
 	}
-	s := Spawn(t, o)
 	if c.Logs != "" {
 		c.lives++
-		file := filepath.Join(c.Logs, fmt.Sprintf("peer%d-%03d-%d.log", i, c.lives, s.PID()))
-		t.Cleanup(func() { _ = os.WriteFile(file, []byte(s.Log()), 0o644) })
+		o.Log = filepath.Join(c.Logs, fmt.Sprintf("peer%d-%03d.log", i, c.lives))
 	}
+	s := Spawn(t, o)
 	if c.Net != nil {
 		c.Net.Started(i, s)
 	}

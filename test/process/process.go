@@ -28,6 +28,7 @@ type Options struct {
 	Port int      // REST port; 0: a free one
 	Host string   // where its ports are reached; empty: 127.0.0.1
 	Wrap []string // a command that starts the program in place of itself
+	Log  string   // a file that gets what it prints; empty: none
 }
 
 // Server is a running server process.
@@ -42,13 +43,17 @@ type Server struct {
 }
 
 type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
+	mu   sync.Mutex
+	b    bytes.Buffer
+	file *os.File // gets it too; nil: none
 }
 
 func (l *lockedBuffer) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.file != nil {
+		_, _ = l.file.Write(p)
+	}
 	return l.b.Write(p)
 }
 
@@ -130,6 +135,14 @@ func Spawn(t testing.TB, o Options) *Server {
 	s.cmd.Dir, s.cmd.SysProcAttr = o.Dir, dieWithParent
 	s.cmd.Env = append(append(cleanEnv(), fmt.Sprintf("QDRANT__SERVICE__HTTP_PORT=%d", o.Port),
 		fmt.Sprintf("QDRANT__SERVICE__GRPC_PORT=%d", FreePort(t))), o.Env...)
+	if o.Log != "" {
+		f, err := os.Create(o.Log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.log.file = f
+		t.Cleanup(func() { _ = f.Close() })
+	}
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
