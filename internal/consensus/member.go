@@ -308,11 +308,17 @@ func (m *Member) reopen() error {
 		return errors.Join(err, closing)
 	}
 	m.store = store
+	if h, ok := m.opts.Machine.(holder); ok {
+		h.Hold()
+	}
 	if err := m.load(); err != nil {
 		return err
 	}
 	return m.boot()
 }
+
+// holder is a Machine that shows nothing older than what it shows now while everything is applied to it anew.
+type holder interface{ Hold() }
 
 // ticksAtOnce bounds the time that passes at once for a process that did not run.
 const ticksAtOnce = 2

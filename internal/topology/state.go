@@ -103,10 +103,26 @@ func (k *ShardKey) UnmarshalJSON(b []byte) error {
 
 // Machine holds the published State and applies encoded commands to it; it is what consensus drives.
 type Machine struct {
-	state atomic.Pointer[State]
+	state atomic.Pointer[State] // published
+
+	// Of the one caller who applies:
+	head *State // what is applied to; nil: the published one
+	hold uint64 // nothing older is published
 
 	mu    sync.Mutex
 	moved chan struct{}
+}
+
+// Hold tells that everything is applied anew from an older image. Until it has come to where it was, State stays what it is:
+// nobody may see collections vanish and come again.
+func (m *Machine) Hold() { m.hold = max(m.hold, m.State().Index) }
+
+// latest is what the next command is applied to.
+func (m *Machine) latest() *State {
+	if m.head != nil {
+		return m.head
+	}
+	return m.State()
 }
 
 // State returns the present state, shared and not to be changed.
@@ -128,6 +144,11 @@ func (m *Machine) Watch() <-chan struct{} {
 }
 
 func (m *Machine) publish(s *State) {
+	if s.Index < m.hold {
+		m.head = s
+		return
+	}
+	m.head, m.hold = nil, 0
 	m.state.Store(s)
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -143,7 +164,7 @@ func (m *Machine) Apply(index uint64, command []byte) error {
 	if err := json.Unmarshal(command, &c); err != nil {
 		return sextant.Errorf(sextant.Corrupt, "topology: a command cannot be read: %w", err)
 	}
-	next, err := m.State().Apply(index, c)
+	next, err := m.latest().Apply(index, c)
 	if err == nil {
 		m.publish(next)
 	}
@@ -152,7 +173,7 @@ func (m *Machine) Apply(index uint64, command []byte) error {
 
 // Image returns the state as bytes.
 func (m *Machine) Image() []byte {
-	b, err := json.Marshal(m.State())
+	b, err := json.Marshal(m.latest())
 	if err != nil {
 		panic("topology: the state has no JSON form: " + err.Error()) // plain values only
 	}

@@ -1,6 +1,8 @@
 package topology
 
 import (
+	"bytes"
+	"fmt"
 	"math"
 	"reflect"
 	"testing"
@@ -168,5 +170,44 @@ func TestRestoreCommands(t *testing.T) {
 	now = s.Shard("s")
 	if now.Replicas[2] != (Replica{State: Active, InSync: true}) || now.Replicas[3] != (Replica{State: Recovery, Differs: true}) {
 		t.Errorf("ended: %+v", now)
+	}
+}
+
+// While everything is applied anew, as after a fault of the disk, nobody sees the past.
+func TestAMachineThatBeginsAnewDoesNotShowThePast(t *testing.T) {
+	var m Machine
+	command := func(index uint64) {
+		t.Helper()
+		if err := m.Apply(index, Command{AddPeer: &AddPeer{ID: PeerID(index), URI: fmt.Sprintf("http://peer%d:6335", index)}}.Encode()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	command(1)
+	image := m.Image()
+	command(2)
+	command(3)
+	want := m.Image()
+	m.Hold()
+	if err := m.Restore(image); err != nil {
+		t.Fatal(err)
+	}
+	moved := m.Watch()
+	for index := uint64(2); index <= 3; index++ {
+		if s := m.State(); s.Index != 3 || len(s.Peers) != 3 {
+			t.Fatalf("before entry %d the state is that of %d", index, s.Index)
+		}
+		command(index)
+	}
+	select {
+	case <-moved:
+	default:
+		t.Error("nobody was told of the new state")
+	}
+	if got := m.Image(); !bytes.Equal(got, want) {
+		t.Errorf("%s\n%s", got, want)
+	}
+	command(4)
+	if m.State().Index != 4 {
+		t.Error("it stays at", m.State().Index)
 	}
 }
