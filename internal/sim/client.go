@@ -50,7 +50,7 @@ func (c *client) run() {
 		h.running--
 	}()
 	for {
-		time.Sleep(time.Duration(1+c.rand.Int64N(int64(120*time.Millisecond))) + time.Duration(c.id*7))
+		time.Sleep(time.Duration(1+c.rand.Int64N(int64(c.w.pause))) + time.Duration(c.id*7))
 		if h.stopping() {
 			return
 		}

@@ -12,8 +12,8 @@ import (
 
 var rulesFlag = flag.Duration("sim.rules", 0, "switch off each rule of replication, for at most so long each, and print what finds it")
 
-// TestRules switches off one rule after the other in all nodes and looks for a story that notices. It prints a table, and fails if
-// a rule of these is missed that was found within seconds when this was written.
+// TestRules switches off one rule after the other in all nodes and looks for a story that notices, and does not without that. It
+// prints a table.
 func TestRules(t *testing.T) {
 	if *rulesFlag == 0 {
 		t.Skip("no -sim.rules")
@@ -28,7 +28,10 @@ func TestRules(t *testing.T) {
 			out := run(t, o, story)
 			stories++
 			virtual += out.Virtual
-			if out.Err != nil {
+			if out.Err == nil {
+				continue
+			}
+			if o.Wrong = nil; run(t, o, story).Err == nil { // else something else is wrong
 				what, _, _ = strings.Cut(out.Err.Error(), "\n")
 				found++
 			}

@@ -55,8 +55,11 @@ type World struct {
 	peers []*Peer
 	began time.Time
 
-	agenda   []event // what the driver will do, in the order of time
-	laneTime time.Duration
+	agenda   []event       // what the driver will do, in the order of time
+	laneTime time.Duration // after how long in a cut a connection breaks
+	pause    time.Duration // of a client between two operations, at most
+	calm     time.Duration // between two misfortunes, at most
+	spared   []bool        // misfortunes that do not happen
 	checker  checker
 	history  history
 	quiet    bool // it is being taken down: nothing is judged
@@ -91,7 +94,7 @@ func Run(o Options, story func(w *World)) Outcome {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(1 << 30))
-	w := &World{o: o, seed: o.Seed, rand: rand.New(rand.NewPCG(o.Seed, 1)), began: time.Now(), counts: map[string]uint64{}, laneTime: 6 * time.Second}
+	w := &World{o: o, seed: o.Seed, rand: rand.New(rand.NewPCG(o.Seed, 1)), began: time.Now(), counts: map[string]uint64{}, laneTime: 6 * time.Second, pause: 120 * time.Millisecond}
 	w.net = newNet(w)
 	w.checker.init(w)
 	w.history.init(w)

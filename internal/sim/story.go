@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/sextantdb/sextant"
@@ -114,7 +115,7 @@ func (w *World) compare() {
 func Random(seed uint64) (Options, func(w *World)) {
 	r := rand.New(rand.NewPCG(seed, 7))
 	return Options{Seed: seed, Machines: []int{2, 3, 3, 3, 4, 5}[r.IntN(6)]}, func(w *World) {
-		w.history.width = 3 + w.rand.IntN(5)
+		w.taste()
 		w.assemble()
 		for round := range 1 + w.rand.IntN(3) {
 			if round > 0 {
@@ -126,7 +127,7 @@ func Random(seed uint64) (Options, func(w *World)) {
 			w.create(1+w.rand.Uint32N(3), 2+w.rand.Uint32N(uint32(len(w.peers)-1)))
 			w.clients(2 + w.rand.IntN(4))
 			for end := time.Now().Add(w.span(10*time.Second, time.Minute)); time.Now().Before(end); {
-				w.sleep(w.span(20*time.Millisecond, 4*time.Second))
+				w.sleep(w.span(10*time.Millisecond, w.calm))
 				w.misfortune()
 			}
 			w.heal()
@@ -255,14 +256,32 @@ var misfortunes = []struct {
 	{1, "replicas dropped", func(w *World) { w.dropReplica() }},
 }
 
+// taste gives each story a character of its own: how many points, how busy the clients, how much peace, and which misfortunes. Some
+// things are only found when some others do not happen.
+func (w *World) taste() {
+	w.history.width = 1 + w.rand.IntN(7)
+	w.pause = []time.Duration{6 * time.Millisecond, 40 * time.Millisecond, 120 * time.Millisecond}[w.rand.IntN(3)]
+	w.calm = []time.Duration{300 * time.Millisecond, time.Second, 4 * time.Second}[w.rand.IntN(3)]
+	w.spared = make([]bool, len(misfortunes))
+	for i := range w.spared {
+		w.spared[i] = w.rand.IntN(5) < 2
+	}
+}
+
 // misfortune has one of them happen.
 func (w *World) misfortune() {
-	sum := 0
-	for _, m := range misfortunes {
+	list := slices.Clone(misfortunes)
+	for i := range w.spared {
+		if w.spared[i] {
+			list[i].weight = 0
+		}
+	}
+	sum := 1
+	for _, m := range list {
 		sum += m.weight
 	}
 	x := w.rand.IntN(sum)
-	for _, m := range misfortunes {
+	for _, m := range list {
 		if x -= m.weight; x < 0 {
 			w.trace("misfortune: %s", m.name)
 			w.count("~ " + m.name)
