@@ -62,6 +62,9 @@ func (c *client) run() {
 func (c *client) act() {
 	p := c.w.peers[c.rand.IntN(len(c.w.peers))]
 	of, v := c.w.history.pick(c.rand.IntN(64))
+	if of == nil {
+		return
+	}
 	o := operation{Client: c.id, Key: of.keys[c.rand.IntN(len(of.keys))], V: v, Tag: of.tags[c.rand.IntN(2)], Wait: c.rand.IntN(3) > 0}
 	timeout := 500*time.Millisecond + time.Duration(c.rand.Int64N(int64(6*time.Second)))
 	vanishes := c.rand.IntN(40) == 0

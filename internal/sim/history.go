@@ -119,6 +119,9 @@ func (h *history) renew(uuid string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.uuid, h.groups, h.first = uuid, nil, h.made+1
+	if uuid == "" {
+		return
+	}
 	for range h.width {
 		h.groups = append(h.groups, h.group())
 	}
@@ -134,11 +137,14 @@ func (h *history) group() *group {
 	return g
 }
 
-// pick returns the points of a place, and a value that nobody has.
+// pick returns the points of a place, nil if there is no collection, and a value that nobody has.
 func (h *history) pick(place int) (*group, uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.value++
+	if len(h.groups) == 0 {
+		return nil, h.value
+	}
 	return h.groups[place%len(h.groups)], h.value
 }
 
