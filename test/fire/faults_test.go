@@ -320,7 +320,7 @@ func (w *world) kinds() []fault {
 	if w.disk >= 0 {
 		here := func(f *fire) []int { return []int{f.disk} }
 		list = append(list, fault{"full disk", here, fill, empty, isUnwell},
-			fault{"full disk, and killed", here, func(f *fire, who []int) { fill(f, who); kill(f, who) }, func(f *fire, who []int) { empty(f, who); again(f, who) }, isDown})
+			fault{"full disk and killed", here, func(f *fire, who []int) { fill(f, who); kill(f, who) }, func(f *fire, who []int) { empty(f, who); again(f, who) }, isDown})
 	}
 	if *kinds != "" {
 		list = slices.DeleteFunc(list, func(x fault) bool { return !slices.Contains(strings.Split(*kinds, ","), x.kind) })
