@@ -24,7 +24,7 @@ var (
 
 // storyTime is more than any story takes: in one that takes longer, something runs without end, or waits for a lock whose owner
 // sleeps; virtual time stands still then.
-const storyTime = time.Minute
+const storyTime = 5 * time.Minute
 
 // run has one story happen.
 func run(t *testing.T, o Options, story func(w *World)) (out Outcome) {

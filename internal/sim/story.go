@@ -126,7 +126,7 @@ func Random(seed uint64) (Options, func(w *World)) {
 			}
 			w.create(1+w.rand.Uint32N(3), 2+w.rand.Uint32N(uint32(len(w.peers)-1)))
 			w.clients(2 + w.rand.IntN(4))
-			for end := time.Now().Add(w.span(10*time.Second, time.Minute)); time.Now().Before(end); {
+			for end := time.Now().Add(w.span(5*time.Second, 10*time.Second+400*w.pause)); time.Now().Before(end); {
 				w.sleep(w.span(10*time.Millisecond, w.calm))
 				w.misfortune()
 			}
