@@ -4,7 +4,7 @@ TIME    ?= 20m
 SIM_TIME ?= 10m
 RACE     = ./internal/peer ./internal/wal ./internal/task ./internal/vfs ./engine ./engine/internal/segment ./engine/internal/payload ./engine/internal/sparse ./internal/collection ./internal/node
 
-.PHONY: help build run test race lint gen bench demo clients crash cluster bench-cluster bench-recovery bench-idle fire mission recovery sim rules slow
+.PHONY: help build run test race lint gen bench demo clients crash cluster bench-cluster bench-recovery bench-idle fire mission recovery sim rules slow chaos mutants
 help: ## list these
 	@grep -E '^[a-z-]+: .*##' Makefile | sed -E 's/: .*## /\t/' | expand -t 16
 build: ## the program, into bin/
@@ -39,6 +39,10 @@ cluster: ## lose, stop, cut off and restart peers, 10 rounds, against the goals 
 	go test ./test/cluster -count=1 -v -timeout 60m -rounds 10 -goals
 bench-idle: ## what 1,000 shards cost a cluster in which nothing happens, and how soon it loses a peer
 	go test ./test/cluster -run ManyShards -count=1 -v -shards 1000 -goals
+chaos: ## the protocol of replication in random worlds, for TIME
+	go test ./internal/replica -run 'TestChaos$$' -count=1 -v -timeout 0 -chaos.time $(TIME)
+mutants: ## the same with one rule switched off after the other, each until it is missed, for TIME at most
+	go test ./internal/replica -run TestChaosFindsMutants -count=1 -v -timeout 0 -chaos.mutants $(TIME)
 fire: ## kill, stop, cut, slow and fill peers for TIME while clients write, and judge; the report goes to fire.md
 	go test ./test/fire -count=1 -v -timeout 0 -time $(TIME) -report $(CURDIR)/fire.md
 mission: ## the mission tests N times (30) on a machine that is kept busy

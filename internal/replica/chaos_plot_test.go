@@ -15,7 +15,7 @@ func (w *chaosWorld) plot() {
 	p := w.node(s.Primary)
 	others := s.InSync()
 	q := w.node(others[r(len(others))])
-	switch r(6) {
+	switch r(7) {
 	case 0, 1: // the primary is cut off and deposed, and does not know
 		if q == p || !p.up {
 			return
@@ -54,6 +54,14 @@ func (w *chaosWorld) plot() {
 		w.decide(topology.Command{Start: &topology.TransferStart{Shard: chaosShard, From: p.peer, To: q.peer, Method: topology.StreamRecords, Sync: true}})
 		w.leap(p)
 		w.leap(q)
+	case 6: // a receiver becomes primary as soon as it is admitted
+		for i := range s.Transfers {
+			if t := s.Transfers[i]; t.Admitted && t.To != p.peer {
+				w.trace("plot: node %d leads after node %d", t.To, p.peer)
+				w.depose(p, w.node(t.To))
+				return
+			}
+		}
 	case 5: // a sender begins its task again
 		for _, o := range w.nodes {
 			if o.up && o.core != nil && o.sender.number != 0 && w.roll(1, 2) {

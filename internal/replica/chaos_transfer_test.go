@@ -13,7 +13,6 @@ type chaosCall struct {
 	life                uint64 // of the asker, which an answer reaches
 	id, attempt, number uint64
 	at                  order.Pos
-	last                order.Pos
 	history             order.History
 	records             []wal.Record
 	point               int
@@ -194,7 +193,7 @@ func (w *chaosWorld) serve(c *chaosCall) {
 		if d == nil {
 			break
 		}
-		answer.ok, answer.at, answer.last = true, d.at(d.applied), d.last()
+		answer.ok, answer.at = true, d.at(d.applied)
 		answer.own = d.id == c.id && d.attempt == c.attempt && w.flaw != buildAgain
 		if w.flaw == reportLast {
 			answer.at = d.last()
