@@ -84,7 +84,6 @@ type chaosDisk struct {
 	checked     order.Seq   // what the checkpoint contains
 	born        int         // the topology by which it was made
 	id, attempt uint64      // of the transfer that filled it
-	dealt       order.Seq   // below it the ids of requests are forgotten
 	notes       []order.Pos // commits (Seq) told behind the record of seq Term, not synced yet
 
 	points  chaosPoints
