@@ -111,7 +111,7 @@ func (w *chaosWorld) beginStory() {
 		}
 	}
 	w.chance.Shuffle(len(cast), func(i, j int) { cast[i], cast[j] = cast[j], cast[i] })
-	switch x := w.chance.IntN(5); {
+	switch x := w.chance.IntN(6); {
 	case x == 0 && len(cast) >= 3:
 		w.trace("story: quarrel")
 		w.quarrel(a, cast[0], cast[1], cast[2])
@@ -127,6 +127,9 @@ func (w *chaosWorld) beginStory() {
 	case x == 4 && len(cast) >= 2:
 		w.trace("story: oldRounds")
 		w.oldRounds(a, cast[0], cast[1])
+	case x == 5 && len(cast) >= 1:
+		w.trace("story: lateWord")
+		w.lateWord(a, cast[0])
 	}
 }
 
@@ -369,4 +372,38 @@ func (w *chaosWorld) oldRounds(a, b, c *chaosNode) {
 			return true
 		},
 	}
+}
+
+// lateWord: a message to a former life tells an old commit to the next one, which has forgotten a newer one.
+func (w *chaosWorld) lateWord(a, b *chaosNode) {
+	defer func() { w.blocked = [chaosNodes][chaosNodes]bool{} }()
+	level := func() bool {
+		return a.core != nil && a.core.lead != nil && a.core.lead.office && len(a.core.lead.queue)+len(a.core.lead.waiting) == 0 &&
+			b.core != nil && b.core.applied == a.core.last.Seq && b.disk.applied == a.core.applied
+	}
+	if !w.flow(60, level) || a.lanes[b.i].conn == nil || len(a.lanes[b.i].conn.queue) > 0 {
+		return
+	}
+	w.blocked[a.i][b.i] = true
+	q := w.newRequest()
+	w.requests[q].filter, w.requests[q].body = false, chaosEffect(nil, 0, chaosUpsert, w.value)
+	w.write(a, q)
+	w.flow(2, func() bool { return false })
+	l := &a.lanes[b.i]
+	if l.conn == nil || len(l.conn.queue) == 0 {
+		return
+	}
+	old := *l.conn
+	old.queue, old.lost = slices.Clone(old.queue), true
+	l.conn.queue = nil
+	w.breakLane(a, b.i)
+	w.blocked[a.i][b.i] = false
+	if !w.flow(60, level) {
+		return
+	}
+	w.crash(b)
+	w.start(b, 0)
+	w.blocked[a.i][b.i] = true
+	w.conns = append(w.conns, &old)
+	w.flow(2, func() bool { return false })
 }

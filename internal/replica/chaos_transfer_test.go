@@ -373,12 +373,11 @@ const (
 	obeyOldTopology      // data is deleted, and made anew, by an older topology than was acted on before
 	actUnborn            // a replica acts on a topology that is older than itself
 	cachedDigest         // a digest is kept apart from the points, and copied with a base as it is then
-	looseLanes           // messages to a life reach the next one too: a lane belongs to no process
-	flaws
+	looseLanes           // no flaw, but a world where messages to a life may reach the next one
 )
 
 var flawNames = [...]string{halfBase: "halfBase", byKey: "byKey", looseBase: "looseBase", claimCommit: "claimCommit", replayTail: "replayTail",
-	forgetTerm: "forgetTerm", forgetBase: "forgetBase", buildAgain: "buildAgain", reportLast: "reportLast", feedAll: "feedAll", obeyOldTopology: "obeyOldTopology", actUnborn: "actUnborn", cachedDigest: "cachedDigest", looseLanes: "looseLanes"}
+	forgetTerm: "forgetTerm", forgetBase: "forgetBase", buildAgain: "buildAgain", reportLast: "reportLast", feedAll: "feedAll", obeyOldTopology: "obeyOldTopology", actUnborn: "actUnborn", cachedDigest: "cachedDigest"}
 
 // twist has a command mean something else, if the world is so.
 func (w *chaosWorld) twist(c *topology.Command, s *topology.Shard) {
