@@ -14,7 +14,7 @@ import (
 
 var (
 	chaosSeed  = flag.Uint64("chaos.seed", 0, "the history to begin with; alone, and with its trace, if it fails")
-	chaosTime  = flag.Duration("chaos.time", 0, "how long to try histories; 0: a thousand")
+	chaosTime  = flag.Duration("chaos.time", 0, "how long to try histories; 0: 600")
 	chaosSteps = flag.Int("chaos.steps", 2000, "of a history, before faults stop")
 	chaosTrace = flag.Int("chaos.trace", 60, "how many events of a history that fails are shown")
 )
@@ -24,7 +24,7 @@ func TestChaos(t *testing.T) {
 	var sum chaosStats
 	begin := time.Now()
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
-	for seed := *chaosSeed; sum.Histories < 1000 || time.Since(begin) < *chaosTime; seed++ {
+	for seed := *chaosSeed; sum.Histories < 600 || time.Since(begin) < *chaosTime; seed++ {
 		if bad := playChaos(seed, 0, noFlaw, &sum); bad != "" {
 			t.Fatalf("seed %d: %s", seed, chaosReport(seed, 0, noFlaw))
 		}

@@ -29,7 +29,7 @@ type mutant struct {
 
 func mutants() (list []mutant) {
 	quick := []string{"readAtOnce", "reuseTerm", "officeAtOnce", "countUnsynced", "takeOldTerms", "skipPrevCheck", "trustCommit", "ackUnsynced", "ackLast",
-		"logTwice", "resolveEarly", "admitUncounted", "halfBase", "looseBase", "claimCommit", "replayTail", "feedAll", "cachedDigest", "forgetTerm", "commitOldTerm"}
+		"logTwice", "resolveEarly", "admitUncounted", "halfBase", "looseBase", "claimCommit", "replayTail", "feedAll", "cachedDigest", "forgetTerm"}
 	for i, name := range wrongNames {
 		list = append(list, mutant{name: name, wrong: 1 << i})
 	}
