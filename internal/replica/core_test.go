@@ -288,3 +288,36 @@ func TestLostReportIsAskedForAgain(t *testing.T) {
 		t.Errorf("it is not proven: %+v", a)
 	}
 }
+
+// What a follower has acknowledged and is not committed may be cut there, by a primary that was deposed, after a restart: only the
+// loss of what is committed is the disk's.
+func TestFollowerMayLoseWhatIsNotCommitted(t *testing.T) {
+	c := coreOf(3, wal.Record{Seq: 1, Term: 1, Kind: wal.Noop}, wal.Record{Seq: 2, Term: 1, Kind: wal.Effects})
+	c.caughtUp()
+	v := *c.view
+	v.Term = 3 // the other was given before this life
+	c.show(&v, 2)
+	c.storeAll()
+	c.connected(2, 1, true)
+	f := c.lead.follower(2)
+	c.fetched(2, f.session, []wal.Record{{Seq: 3, Term: 3, Kind: wal.Noop}}, nil)
+	answer := func(seq order.Seq) (alarms int) {
+		c.out = nil
+		c.acked(2, &Ack{Term: 3, Session: f.session, Number: f.number, Match: seq, Verified: seq, Last: order.Pos{Seq: seq, Term: 1}})
+		for _, a := range c.out {
+			if a.alarm != "" || a.propose != nil {
+				alarms++
+			}
+		}
+		return alarms
+	}
+	answer(2)
+	c.connected(2, 2, true)
+	if answer(1) > 0 {
+		t.Error("it is accused for the loss of what is not committed")
+	}
+	c.commit = 2
+	if answer(1) == 0 {
+		t.Error("nobody minds the loss of what is committed")
+	}
+}

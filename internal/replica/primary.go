@@ -358,8 +358,8 @@ func (c *core) acked(from topology.PeerID, a *Ack) {
 		c.giveWay(from)
 		return
 	}
-	if a.Last.Seq < f.ever {
-		f.refusal = fmt.Sprintf("its log ends at %d, it has acknowledged %d", a.Last.Seq, f.ever)
+	if kept := min(f.ever, c.commit); a.Last.Seq < kept { // what is not committed, a deposed primary may have cut
+		f.refusal = fmt.Sprintf("its log ends at %d, it has acknowledged %d", a.Last.Seq, kept)
 		c.alarm(fmt.Sprintf("peer %d: %s", from, f.refusal))
 		c.accuse(f)
 		return
