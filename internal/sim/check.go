@@ -107,7 +107,7 @@ func (c *checker) check() {
 // advance takes over what a replica says is committed, and what it has applied.
 func (c *checker) advance(p *Peer, r node.Inside) {
 	w, t := c.w, c.truth(r.Shard)
-	at := held{p.i, p.life, r.Shard}
+	at := held{p.i, int(p.life.Load()), r.Shard}
 	s := c.marks[at]
 	if s == nil {
 		s = &seen{data: r.Data}
@@ -144,9 +144,9 @@ func (c *checker) advance(p *Peer, r node.Inside) {
 		t.states[pos.Seq] = now
 	}
 	if status := r.Local.Status(); status.Office { // looked at often enough to see every reign that commits anything
-		me := holder{p.i, p.life}
+		me := holder{p.i, int(p.life.Load())}
 		if was, known := t.reigns[status.Term]; known && was != me {
-			w.fail("invariant 4: %s: term %d is that of machine %d in life %d, and of life %d here", name, status.Term, was.machine, was.life, p.life)
+			w.fail("invariant 4: %s: term %d is that of machine %d in life %d, and of life %d here", name, status.Term, was.machine, was.life, p.life.Load())
 		}
 		t.reigns[status.Term] = me
 	}
@@ -222,7 +222,7 @@ func (c *checker) stands(p *Peer, r node.Inside) {
 	if durable < t.commit {
 		c.w.fail("invariant 5: %s is in sync and holds %d (durable %d); %s had %d committed", name(), last.Seq, durable, t.by, t.commit)
 	}
-	if s := c.marks[held{p.i, p.life, r.Shard}]; s != nil && s.log < min(t.commit, durable) {
+	if s := c.marks[held{p.i, int(p.life.Load()), r.Shard}]; s != nil && s.log < min(t.commit, durable) {
 		c.compare(name(), r, s, t, min(t.commit, durable))
 	}
 	if applied < t.visible && me.State.Readable() && r.Local.Readable() == nil {

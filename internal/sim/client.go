@@ -96,7 +96,7 @@ func (c *client) act() {
 
 // operate does an operation through a machine and notes what became of it.
 func (w *World) operate(ctx context.Context, p *Peer, o operation, of *group, timeout time.Duration) operation {
-	n, life := p.node(), p.life
+	n, life := p.node(), p.life.Load()
 	if n == nil || of != nil && uuidOf(n) != of.uuid { // it knows another collection of the name
 		return o
 	}
@@ -120,7 +120,7 @@ func (w *World) operate(ctx context.Context, p *Peer, o operation, of *group, ti
 			o.Outcome = refused
 		}
 	}
-	if p.life != life { // nobody hears what a dead process says
+	if p.life.Load() != life { // nobody hears what a dead process says
 		o.Outcome, o.Missing, err = unknown, false, nil
 	}
 	o.Sure = err == nil && receipt.Status == sextant.Completed

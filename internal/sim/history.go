@@ -255,7 +255,7 @@ var register = porcupine.Model{
 // Judge looks at what clients have heard: every point must be a register over the writes that were acknowledged or whose outcome
 // nobody knows and the reads that miss nothing; no read finds what nobody wrote, or what was refused. unsure counts points that
 // took too long.
-func Judge(all []operation, within time.Duration) (err error, unsure int) { //nolint:revive // the verdict comes first
+func Judge(all []operation, within time.Duration) (unsure int, err error) {
 	byKey := map[uint64][]operation{}
 	for _, o := range all {
 		for _, k := range o.points() {
@@ -265,7 +265,7 @@ func Judge(all []operation, within time.Duration) (err error, unsure int) { //no
 	for _, key := range sortedKeys(byKey) {
 		list := byKey[key]
 		if err := invented(key, list); err != nil {
-			return err, unsure
+			return unsure, err
 		}
 		var operations []porcupine.Operation
 		for _, o := range list {
@@ -285,12 +285,12 @@ func Judge(all []operation, within time.Duration) (err error, unsure int) { //no
 		}
 		switch porcupine.CheckOperationsTimeout(register, operations, within) {
 		case porcupine.Illegal:
-			return fmt.Errorf("point %d: no order of its operations explains what was read:\n%s", key, listing(list)), unsure
+			return unsure, fmt.Errorf("point %d: no order of its operations explains what was read:\n%s", key, listing(list))
 		case porcupine.Unknown:
 			unsure++
 		}
 	}
-	return nil, unsure
+	return unsure, nil
 }
 
 func (o operation) points() []uint64 {

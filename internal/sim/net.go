@@ -142,14 +142,14 @@ func (n *Net) change(f func()) {
 
 // connect is what ClusterOptions.Connect is for the process of a machine at an address.
 func (n *Net) connect(p *Peer, uri string) func(network.Identity, network.Handler) (network.Network, func() error, error) {
-	life := p.life
+	life := p.life.Load()
 	return func(self network.Identity, h network.Handler) (network.Network, func() error, error) {
 		e := &end{n: n, peer: p, uri: topology.NormalURI(uri), self: self, h: h, uris: map[topology.PeerID]string{}}
 		e.life, e.stop = context.WithCancel(context.Background())
 		return e, func() error {
 			n.mu.Lock()
 			defer n.mu.Unlock()
-			if p.life != life {
+			if p.life.Load() != life {
 				return errors.New("the process is dead")
 			}
 			if other := n.ends[e.uri]; other != nil && !other.dead {

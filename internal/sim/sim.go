@@ -27,6 +27,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing/synctest"
 	"time"
 
@@ -279,7 +280,7 @@ func (w *World) takeDown() {
 	w.history.stop()
 	w.agenda = nil
 	for _, p := range w.peers {
-		p.end1()
+		p.pull()
 	}
 	w.pump(time.Now().Add(10*time.Minute), func() bool {
 		return w.history.idle() && !slices.ContainsFunc(w.peers, func(p *Peer) bool { return p.ending() > 0 })
@@ -294,7 +295,7 @@ type Peer struct {
 	uri  string
 	move int             // how often the address has changed
 	id   topology.PeerID // 0: not known yet; guarded by the net's lock, as end is
-	life int             // how many processes have run
+	life atomic.Int64    // rises with every process that begins or ends
 	disk *disk           // of the process that runs; nil: none does
 	end  *end
 	lost map[string]bool // shards whose files were lost on purpose
@@ -336,8 +337,7 @@ func settings() config.Config {
 // start has a process begin on a machine. It goes on in the background.
 func (p *Peer) start() {
 	w := p.w
-	p.life++
-	life := p.life
+	life := int(p.life.Add(1))
 	p.disk = newDisk(w, p.mem)
 	w.trace("machine %d starts, life %d, at %s", p.i, life, p.uri)
 	c := settings()
@@ -362,7 +362,7 @@ func (p *Peer) start() {
 		n, err := node.Open(ctx, o)
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		if p.life == life && ctx.Err() == nil {
+		if int(p.life.Load()) == life && ctx.Err() == nil {
 			p.n, p.failed = n, err
 			if err == nil {
 				return
@@ -443,7 +443,7 @@ func (p *Peer) stop() {
 	p.mu.Lock()
 	p.n = nil
 	p.mu.Unlock()
-	p.life++ // what clients hear from now on is not trusted
+	p.life.Add(1) // what clients hear from now on is not trusted
 	p.w.do("stop", func() { p.close(n) })
 	if p.disk != nil {
 		p.mem = p.disk.end(nil)
@@ -453,8 +453,7 @@ func (p *Peer) stop() {
 
 // leave takes a process off the network and has it end in the background.
 func (p *Peer) leave(silent bool) {
-	p.life++
-	p.w.net.change(func() {})
+	p.life.Add(1)
 	if p.end != nil {
 		p.w.net.kill(p.end, silent)
 		p.end = nil
@@ -469,8 +468,8 @@ func (p *Peer) leave(silent bool) {
 	}
 }
 
-// end1 is drop without anything that is noted.
-func (p *Peer) end1() {
+// pull is drop without anything that is noted.
+func (p *Peer) pull() {
 	if p.disk == nil {
 		return
 	}

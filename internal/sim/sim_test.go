@@ -49,7 +49,7 @@ func run(t *testing.T, o Options, story func(w *World)) (out Outcome) {
 	cryptotest.SetGlobalRandom(t, o.Seed)
 	synctest.Test(t, func(t *testing.T) { out = Run(o, story) })
 	if out.Err == nil {
-		err, unsure := Judge(out.History, 20*time.Second)
+		unsure, err := Judge(out.History, 20*time.Second)
 		out.Err = err
 		if unsure > 0 {
 			out.Counts["points that took the judge too long"] += uint64(unsure)
