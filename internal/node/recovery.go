@@ -82,7 +82,7 @@ type tried struct {
 	wait time.Duration
 }
 
-const longestWait = time.Minute
+const longestWait = 10 * time.Second
 
 func (t tried) early() bool { return time.Since(t.at) < t.wait }
 
