@@ -51,7 +51,6 @@ func (c *cluster) recover(state *topology.State) {
 				continue
 			}
 			busy.add(from, c.n.peer)
-			c.tried[shard.UUID] = c.tried[shard.UUID].next()
 			version, method := shard.Version, c.method(topology.WALDelta)
 			if own.Differs && method == topology.WALDelta {
 				method = c.fallback()
@@ -61,6 +60,9 @@ func (c *cluster) recover(state *topology.State) {
 	}
 	if len(starts) == 0 || c.busyWith("recover") {
 		return
+	}
+	for _, t := range starts {
+		c.tried[t.Shard] = c.tried[t.Shard].next()
 	}
 	c.run.Go(func() {
 		defer c.done("recover")
