@@ -303,6 +303,11 @@ func (c *cluster) adopt(ctx context.Context, i *intake) (err error) {
 	if listed, admitted := c.listed(s.uuid, i.ref); !listed || admitted || s.leaving() {
 		return sextant.Errorf(sextant.Precondition, "transfer %d, attempt %d, is not to fill anything here", i.ref.ID, i.ref.Attempt)
 	}
+	if _, _, noted := c.noted(s.dir); noted { // what is here now may know less than what was here: it is of no older topology
+		if err := c.writeNote(s.dir, s.uuid, c.n.machine.State().Index); err != nil {
+			return err
+		}
+	}
 	c.hub.Remove(s.uuid)
 	was := s.current()
 	s.put(waiting, nil)

@@ -313,9 +313,8 @@ func (w *chaosWorld) use(n *chaosNode, d *chaosDisk) {
 	w.ripe = true
 	w.trace("node %d switches to a generation at %s", n.peer, d.base)
 	d.checkpoint = d.points
-	d.born = n.view
-	if n.disk != nil {
-		d.born = n.disk.born
+	if w.flaw != forgetTerm {
+		d.born = n.view // after a restart it does nothing by an older topology
 	}
 	if n.disk != nil && w.flaw != forgetTerm {
 		d.used = n.disk.used
@@ -365,7 +364,7 @@ const (
 	looseBase            // the place of a base is noted apart from its points
 	claimCommit          // a base claims the commit, and has what is applied
 	replayTail           // a start applies the log up to its end
-	forgetTerm           // a new generation forgets which term was used
+	forgetTerm           // a new generation forgets which term was used, and by which topology it was made
 	forgetBase           // and whose requests its base contains
 	buildAgain           // one attempt builds several generations
 	reportLast           // a receiver reports the end of its log
