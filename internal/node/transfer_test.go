@@ -159,6 +159,22 @@ func TestEmptyDelta(t *testing.T) {
 	})
 }
 
+// A copy may know less than what was there before it: it is of no topology that is older.
+func TestCopyIsOfNoOlderTopology(t *testing.T) {
+	byHand(t, 2, func(t *testing.T, w *wire, m []*member) {
+		replicated(t, m[0].n, "c", 1, 2)
+		upsert(t, m[0].n, "c", 0, 10)
+		before := m[0].n.machine.State()
+		starts(t, m[0].n, m[0].n, m[1].n, topology.StreamRecords, true)
+		for _, info := range before.Collections {
+			uuid, made, ok := m[1].n.cluster.noted(path.Join("/data/collections", info.UUID, "0"))
+			if !ok || uuid != info.Shards[0].UUID || made <= before.Index {
+				t.Errorf("the copy of %s is of topology %d, it was begun behind %d", uuid, made, before.Index)
+			}
+		}
+	})
+}
+
 // A delta for a peer that has nothing goes on as a copy; a move takes the sender's replica away.
 func TestFallbackAndMove(t *testing.T) {
 	byHand(t, 3, func(t *testing.T, w *wire, m []*member) {
