@@ -7,6 +7,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strconv"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -263,7 +264,8 @@ func (c *cluster) forget(uuid string) {
 	delete(c.aligned, uuid)
 }
 
-// sweep removes directories of collections that the topology does not know.
+// sweep removes, once, what was dropped while this node was away: directories of collections that the topology does not know, and
+// of shards that it does not place here.
 func (c *cluster) sweep(state *topology.State) {
 	if !c.mayDelete(state) || c.busyWith("sweep") {
 		return
@@ -271,6 +273,7 @@ func (c *cluster) sweep(state *topology.State) {
 	known := map[string]bool{}
 	for _, info := range state.Collections {
 		known[info.UUID] = true
+		c.sweepShards(info, state)
 	}
 	found, err := c.n.fs.List(path.Join(c.n.dir, collectionsDir))
 	if err != nil {
@@ -281,6 +284,35 @@ func (c *cluster) sweep(state *topology.State) {
 			if err := c.n.discard(f.Name); err != nil {
 				c.n.log.Warn("a collection that is no more cannot be removed", "dir", f.Name, "err", err)
 			}
+		}
+	}
+}
+
+// sweepShards is sweep for one collection. Only directories that are called as a shard is are touched.
+func (c *cluster) sweepShards(info *topology.Collection, state *topology.State) {
+	root := path.Join(c.n.dir, collectionsDir, info.UUID)
+	found, err := c.n.fs.List(root)
+	if err != nil {
+		return // there is none
+	}
+	for _, f := range found {
+		id, err := strconv.ParseUint(f.Name, 10, 32)
+		if err != nil || !f.Dir {
+			continue
+		}
+		if shard := info.Shards[topology.ShardID(id)]; shard != nil {
+			if _, mine := shard.Replicas[c.n.peer]; mine {
+				continue
+			}
+		}
+		if h := (*c.n.hosted.Load())[info.UUID]; h != nil && h.slots()[topology.ShardID(id)] != nil {
+			continue
+		}
+		if err = c.act(state.Index); err == nil { // no topology older than this one makes it anew
+			err = c.clear(path.Join(root, f.Name))
+		}
+		if err != nil {
+			c.n.log.Warn("the files of a replica that left are still there", "dir", path.Join(root, f.Name), "err", err)
 		}
 	}
 }

@@ -336,6 +336,45 @@ func dropOne(t *testing.T, end string, admitted bool) {
 	}
 }
 
+// A replica is dropped while its peer is away: what it had is deleted when the peer is back, and it may be filled anew.
+func TestDropWhileAPeerIsAway(t *testing.T) {
+	t.Parallel()
+	s := form(t, 3, noIncoming, noOutgoing).begin(t, 1, 3)
+	s.upsert(0, 0, 300, 300)
+	r := s.roles()
+	s.Peer(r.receiver).Kill()
+	s.must(r.sender, "drop_replica", fields{"shard_id": 0, "peer_id": s.ids[r.receiver]})
+	s.becomes(r.receiver, "", r.primary, r.sender)
+	s.Restart(t, r.receiver, true)
+	s.becomes(r.receiver, "", 0, 1, 2)
+	gone := func() bool { return len(s.directories(r.receiver, "0*")) == 0 }
+	s.until(look, "the data of a dropped replica are deleted", gone)
+	s.replicate(r.sender, r.receiver, stream)
+	s.count(r.sender, 0)
+	s.end(300)
+
+	// The process ends when it has heard that its replica was dropped, and has deleted nothing yet.
+	collection := filepath.Dir(s.directories(r.receiver, "0")[0])
+	kept := t.TempDir()
+	s.Peer(r.receiver).Pause(t)
+	if err := os.CopyFS(kept, os.DirFS(collection)); err != nil {
+		t.Fatal(err)
+	}
+	s.Peer(r.receiver).Resume(t)
+	s.must(r.sender, "drop_replica", fields{"shard_id": 0, "peer_id": s.ids[r.receiver]})
+	s.becomes(r.receiver, "", 0, 1, 2)
+	s.until(look, "the data of a dropped replica are deleted", gone)
+	s.Peer(r.receiver).Kill()
+	if err := os.CopyFS(collection, os.DirFS(kept)); err != nil {
+		t.Fatal(err)
+	}
+	s.Restart(t, r.receiver, false)
+	s.until(look, "the data of a dropped replica are deleted", gone)
+	s.replicate(r.sender, r.receiver, delta)
+	s.count(r.sender, 0)
+	s.end(300)
+}
+
 // A transfer is restarted by another method. For those who look it is one transfer all the time, and its receiver is never Dead.
 func TestRestartOfATransfer(t *testing.T) {
 	t.Parallel()
