@@ -179,7 +179,11 @@ func (c *call) finish() {
 			Status: c.status, Took: took})
 	}
 	if !c.route.quiet {
-		c.h.log.Info("request", "method", c.r.Method, "path", c.r.URL.Path, "status", c.status, "took", took,
+		level := slog.LevelDebug // a line per request would bury what an operator must know
+		if c.status >= http.StatusInternalServerError {
+			level = slog.LevelWarn
+		}
+		c.h.log.Log(c.r.Context(), level, "request", "method", c.r.Method, "path", c.r.URL.Path, "status", c.status, "took", took,
 			"from", c.r.RemoteAddr)
 	}
 }
