@@ -335,13 +335,13 @@ func TestPanicIsAnAnswer(t *testing.T) {
 func TestAccessLogAndMetrics(t *testing.T) {
 	f, _ := newFake()
 	var lines bytes.Buffer
-	h := newHandler(f, Options{Log: slog.New(slog.NewTextHandler(&lines, nil))})
+	h := newHandler(f, Options{Log: slog.New(slog.NewTextHandler(&lines, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	for range 3 {
 		do(t, h, "POST", "/collections/c/points/count", `{}`)
 	}
 	do(t, h, "POST", "/collections/c/points/count", `{`)
 	do(t, h, "GET", "/healthz", "")
-	if n := strings.Count(lines.String(), "msg=request"); n != 4 {
+	if n := strings.Count(lines.String(), "level=DEBUG msg=request"); n != 4 {
 		t.Errorf("%d lines: %s", n, lines.String())
 	}
 	_, text, head := do(t, h, "GET", "/metrics", "")
