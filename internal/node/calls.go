@@ -55,7 +55,7 @@ func (c *cluster) Call(ctx context.Context, from topology.PeerID, method string,
 	case callJoin, callAnnounce:
 		return c.serveEntry(ctx, method, body)
 	case callHere:
-		return nil, c.serveHere(body)
+		return nil, c.serveHere(ctx, body)
 	case callHears:
 		about, err := strconv.ParseUint(string(body), 10, 64)
 		return strconv.AppendBool(nil, c.hub.Alive(topology.PeerID(about))), err
@@ -119,8 +119,8 @@ func (c *cluster) serveEntry(ctx context.Context, method string, body []byte) ([
 	if e.ID == c.n.peer {
 		return nil, sextant.Errorf(sextant.BadRequest, "the peer id %d is that of the asked peer: two processes must not have the same", e.ID)
 	}
-	if uri := c.addresses()[e.ID]; uri != "" && uri != topology.NormalURI(e.URI) && c.answers(ctx, e.ID) {
-		return nil, sextant.Errorf(sextant.BadRequest, "peer %d answers at %s: two processes must not have the same id; does one of them run on a copy of the other's storage?", e.ID, uri)
+	if err := c.alone(ctx, e); err != nil {
+		return nil, err
 	}
 	if method == callAnnounce {
 		if e.Cluster != state.Cluster {
@@ -147,21 +147,30 @@ func (c *cluster) serveEntry(ctx context.Context, method string, body []byte) ([
 	return json.Marshal(out)
 }
 
-// answers reports whether a peer answers right now where it was last. One that was heard not long ago gets more time: it may only be
-// slow, while a host that is gone does not even refuse.
-func (c *cluster) answers(ctx context.Context, p topology.PeerID) bool {
-	limit := 6 * time.Second
-	if c.hub.Silence(p) > limit {
-		limit = time.Second
+// alone refuses a process that comes from another address while its peer answers where it was.
+func (c *cluster) alone(ctx context.Context, e entry) error {
+	if uri := c.addresses()[e.ID]; uri != "" && uri != topology.NormalURI(e.URI) && c.answers(ctx, e.ID) {
+		return sextant.Errorf(sextant.BadRequest, "peer %d answers at %s: two processes must not have the same id; does one of them run on a copy of the other's storage?", e.ID, uri)
 	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	return nil
+}
+
+// slowAnswer is how long a peer that there is a connection to may take to answer: it may only be slow.
+const slowAnswer = 6 * time.Second
+
+// answers reports whether a peer answers right now where it was last. What is heard from it does not count: that may be the
+// process which comes from elsewhere. The connection to one that has ended is lost at once.
+func (c *cluster) answers(ctx context.Context, p topology.PeerID) bool {
+	ctx, cancel := context.WithTimeout(ctx, slowAnswer)
 	defer cancel()
 	for {
-		_, err := c.net.Call(ctx, p, callCommit, nil)
+		try, end := context.WithTimeout(ctx, time.Second)
+		_, err := c.net.Call(try, p, callCommit, nil)
+		end()
 		if err == nil {
 			return true
 		}
-		if ctx.Err() != nil || !c.hub.Alive(p) { // the lanes to a process that has ended are down at once
+		if ctx.Err() != nil || !c.hub.Reaches(p) {
 			c.n.log.Warn("a peer comes from another address; it does not answer where it was", "peer", p, "err", err)
 			return false
 		}
@@ -173,13 +182,16 @@ func (c *cluster) answers(ctx context.Context, p topology.PeerID) bool {
 }
 
 // serveHere takes note of where a peer says that it is.
-func (c *cluster) serveHere(body []byte) error {
+func (c *cluster) serveHere(ctx context.Context, body []byte) error {
 	var e entry
 	if err := json.Unmarshal(body, &e); err != nil || e.ID == 0 || e.URI == "" {
 		return sextant.Errorf(sextant.BadRequest, "a peer that tells its address must say its id and uri")
 	}
 	if state := c.n.machine.State(); e.Cluster != state.Cluster {
 		return sextant.Errorf(sextant.BadRequest, "peer %d is of cluster %s, this is cluster %s", e.ID, e.Cluster, state.Cluster)
+	}
+	if err := c.alone(ctx, e); err != nil {
+		return err
 	}
 	c.hear(e)
 	return nil

@@ -290,6 +290,13 @@ func (h *Hub) Alive(p topology.PeerID) bool {
 	return p == h.opts.Self || h.Silence(p) < deafAfter
 }
 
+// Reaches reports whether there is a connection to a peer, where it is known to be.
+func (h *Hub) Reaches(p topology.PeerID) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.sight(p).up
+}
+
 // Silence returns for how long a peer has given no sign of life: since its last message, or, if it cannot be reached, at least
 // since it could. One that talks but does not hear this one is as good as silent: as a primary it could commit nothing.
 func (h *Hub) Silence(p topology.PeerID) time.Duration {
