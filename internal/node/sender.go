@@ -145,11 +145,7 @@ func (c *cluster) untrack(a attempt) {
 	delete(c.sending, a.prefix())
 }
 
-// progress returns how far a transfer is, if it has a task here.
-func (c *cluster) progress(uuid string, t topology.Transfer) *transfer.Progress {
-	return c.progressOf(attempt{uuid, t}.prefix())
-}
-
+// progressOf returns how far a transfer is, by its attempt's prefix, if it has a task here.
 func (c *cluster) progressOf(key string) *transfer.Progress {
 	c.mu.Lock()
 	defer c.mu.Unlock()
