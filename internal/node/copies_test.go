@@ -85,12 +85,14 @@ func TestTenantMovesUnderWrites(t *testing.T) {
 	t.Setenv("QDRANT_STAGING_SHARD_TRANSFER_DELAY_SEC", "0.005")
 	for seed := range uint64(6) {
 		inCluster(t, 3, func(t *testing.T, w *wire, m []*member) {
+			w.mu.Lock()
 			w.lag = func(method string) time.Duration {
 				if method == callUpdate {
 					return time.Duration(rand.IntN(5000)) * time.Microsecond
 				}
 				return 0
 			}
+			w.mu.Unlock()
 			tenancy(t, m[0].n, 1+2*uint32(seed%2))
 			var points []sextant.Point
 			for id := range uint64(1500) {

@@ -206,17 +206,13 @@ func TestABadSnapshotChangesNothing(t *testing.T) {
 
 // A replica that is behind, and one that has no data, can be restored over too; numbers go on above all that others gave out.
 func TestRestoreOverADeadReplica(t *testing.T) {
-	inCluster(t, 3, func(t *testing.T, w *wire, m []*member) {
-		never := uint64(0)
-		for i := range m {
-			m[i].n.settings.Storage.Performance.IncomingTransfersLimit = &never
-		}
+	byHand(t, 3, func(t *testing.T, w *wire, m []*member) {
 		replicated(t, m[0].n, "c", 1, 3)
 		upsert(t, m[0].n, "c", 0, 50)
 		archive := snapshotOf(t, m[0].n, "c", nil)
 		m[2].stop(t)
 		upsert(t, m[0].n, "c", 50, 90)
-		m[2].start(t, w, 2, func(o *Options) { o.Settings.Storage.Performance.IncomingTransfersLimit = &never })
+		m[2].start(t, w, 2, manual)
 		for range 30 {
 			upsert(t, m[0].n, "c", 50, 51)
 		}
@@ -406,16 +402,21 @@ func dieRestoring(t *testing.T, k, by int, factor uint32, power bool, seed uint6
 	fuses[by].left.Store(int64(k))
 	go func() { answered <- upload(t, m[by].n, "c", nil, archive, RecoverOptions{}) }()
 	var err error
+	dead := false
 	select {
 	case err = <-answered:
-		over = true
-		fuses[by].left.Store(0)
+		dead = fuses[by].left.Swap(0) <= 0 // it is dying, or was before the answer was read
+		over = !dead
 	case <-died:
+		dead = true
 		select {
 		case err = <-answered:
 		case <-time.After(5 * time.Minute):
 			err = errors.New("not answered")
 		}
+	}
+	if dead {
+		<-died
 		_ = m[by].n.Close(context.Background())
 		m[by].disk = next
 		m[by].start(t, w, by)

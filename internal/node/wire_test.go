@@ -63,9 +63,12 @@ func (e *wireEnd) CallAt(ctx context.Context, uri, method string, body []byte) (
 	if to == nil || e.life.Err() != nil {
 		return nil, network.ErrUnreachable
 	}
-	if e.w.lag != nil {
+	e.w.mu.Lock()
+	lag := e.w.lag
+	e.w.mu.Unlock()
+	if lag != nil {
 		select {
-		case <-time.After(e.w.lag(method)):
+		case <-time.After(lag(method)):
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
