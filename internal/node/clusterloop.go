@@ -72,8 +72,12 @@ func (c *cluster) addresses() map[topology.PeerID]string {
 
 // agreed returns where peers are as consensus has it, or as the own log says behind that.
 func (c *cluster) agreed() map[topology.PeerID]string {
-	if c.member.Status().Applied < c.through { // asked before the state is: it must not be older
-		return maps.Clone(c.written)
+	applied := c.member.Status().Applied // asked before the state is: it must not be older
+	c.mu.Lock()
+	written, through := c.written, c.through // others may ask before this one has read its log
+	c.mu.Unlock()
+	if applied < through {
+		return maps.Clone(written)
 	}
 	uris := map[topology.PeerID]string{}
 	for id, p := range c.n.machine.State().Peers {
@@ -85,7 +89,7 @@ func (c *cluster) agreed() map[topology.PeerID]string {
 // remember learns addresses from the log. It is called before this member hears of the others, which it could not answer, and
 // which could not elect one of them, if it knew only those in what is surely committed.
 func (c *cluster) remember() {
-	uris := map[topology.PeerID]string{}
+	uris, through := map[topology.PeerID]string{}, uint64(0)
 	for id, p := range c.n.machine.State().Peers {
 		uris[id] = p.URI
 	}
@@ -94,7 +98,7 @@ func (c *cluster) remember() {
 		if json.Unmarshal(b, &command) != nil {
 			return
 		}
-		c.through = index
+		through = index
 		switch {
 		case command.AddPeer != nil:
 			uris[command.AddPeer.ID] = topology.NormalURI(command.AddPeer.URI)
@@ -104,7 +108,9 @@ func (c *cluster) remember() {
 			delete(uris, command.RemovePeer.ID)
 		}
 	})
-	c.written = uris
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.written, c.through = uris, through
 }
 
 // pass makes reality match the present topology as far as it can be done now.
