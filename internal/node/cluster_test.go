@@ -275,14 +275,14 @@ func TestReplicaIsOfNoOlderTopology(t *testing.T) {
 
 // Files that are gone are not replaced by an empty shard that counts as one with everything.
 func TestLostFilesAreNotMadeAnew(t *testing.T) {
-	inCluster(t, 3, func(t *testing.T, w *wire, m []*member) {
+	byHand(t, 3, func(t *testing.T, w *wire, m []*member) {
 		replicated(t, m[0].n, "c", 1, 3)
 		upsert(t, m[0].n, "c", 0, 10)
 		m[2].stop(t)
 		for _, dir := range replicaDirs(t, m[2].disk) {
 			must(t, m[2].disk.RemoveAll(path.Join("/data/collections", dir)))
 		}
-		m[2].start(t, w, 2)
+		m[2].start(t, w, 2, manual)
 		eventually(t, "the replica gave way", func() bool {
 			_, info, err := m[0].n.machine.State().Collection("c")
 			return err == nil && info.Shards[0].Replicas[m[2].n.peer].State == topology.Dead
