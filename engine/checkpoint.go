@@ -56,6 +56,9 @@ func (s *Shard) checkpoint(ctx context.Context, p *task.Progress) (order.Pos, er
 	k := &s.keeper
 	k.edit.Lock()
 	defer k.edit.Unlock()
+	if s.life.Err() != nil {
+		return order.Pos{}, errClosed
+	}
 	k.setSealing(true)
 	defer k.setSealing(false)
 	if at := k.manifest().At; s.writer.place() == at {

@@ -185,9 +185,11 @@ func (s *Shard) Close() (err error) {
 func (s *Shard) release() error {
 	s.opts.Budget.hold(s, 0)
 	s.opts.Budget.noteLog(s, 0)
+	s.keeper.edit.Lock() // a scrub, or a checkpoint for somebody who copies, may be under way; later ones find the shard closed
 	s.views.Set(nil)
+	s.writer.mu.Lock()
 	s.writer.state.Close()
-	s.keeper.edit.Lock() // a scrub may be about to hold it
+	s.writer.mu.Unlock()
 	s.keeper.durable.release()
 	s.keeper.edit.Unlock()
 	return errors.Join(s.log.Close(), s.lock.Close())

@@ -59,6 +59,9 @@ func (s *Shard) verify(ctx context.Context) {
 func (s *Shard) pin() (m *manifest, pinned string, err error) {
 	s.keeper.edit.Lock()
 	defer s.keeper.edit.Unlock()
+	if s.life.Err() != nil {
+		return nil, "", errClosed
+	}
 	m = s.keeper.manifest()
 	pinned, err = pinFiles(s.fs, s.dir, m)
 	return m, pinned, err
