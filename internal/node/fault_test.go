@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sextantdb/sextant"
 	"github.com/sextantdb/sextant/internal/vfs"
@@ -58,7 +59,11 @@ func stories(t testing.TB, archive []byte) []story {
 				info, err := n.CollectionInfo(ctx, all, "c")
 				must(t, err)
 				_, ok := info.Fields["n"]
-				records, _, err := n.Scroll(ctx, all, "c", sextant.Scroll{Limit: 99, OrderBy: &sextant.OrderBy{Key: sextant.MustPath("n")}}, ReadOptions{})
+				ordered := sextant.Scroll{Limit: 99, OrderBy: &sextant.OrderBy{Key: sextant.MustPath("n")}}
+				records, _, err := n.Scroll(ctx, all, "c", ordered, ReadOptions{})
+				for end := time.Now().Add(5 * time.Second); ok && err != nil && time.Now().Before(end); time.Sleep(time.Millisecond) {
+					records, _, err = n.Scroll(ctx, all, "c", ordered, ReadOptions{}) // a start logs what a shard lacks, and does not wait for it
+				}
 				if ok && (err != nil || len(records) != 10) || !ok && err == nil {
 					t.Errorf("index %v: %d points, %v", ok, len(records), err)
 				}
