@@ -361,6 +361,11 @@ func (c *cluster) adoptRestore(ctx context.Context, s *slot, id uint64) error {
 // put opens a slot with data that were brought; the caller holds s.exchange.
 func (c *cluster) put(s *slot, now shard) {
 	s.put(now, nil)
+	c.listAgain(s)
+}
+
+// listAgain makes what was put into a slot a replica.
+func (c *cluster) listAgain(s *slot) {
 	c.enlist(s)
 	if s.leaving() {
 		c.hub.Remove(s.uuid)

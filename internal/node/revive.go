@@ -15,13 +15,25 @@ type revival struct {
 
 const (
 	firstRevival = time.Second
-	longRevival  = 5 * time.Minute
+	longRevival  = time.Minute
 )
 
-// revive opens shards anew that take no updates since their files could not be written: what is on the disk is read again, as after
-// a restart. One that others can do without leaves the in-sync set first: what it has shown to readers may lie above what it
-// finds. Damaged data are not read again.
+// failure is why the shard of a slot takes no updates, or could not be opened; nil if it is well.
+func (s *slot) failure() error {
+	if own, ok := s.current().(*engineShard); ok {
+		return own.Failure()
+	}
+	err, _ := s.state()
+	return err
+}
+
+// revive opens shards anew that take no updates, or could not be opened, since their files could not be written or read: what is on
+// the disk is read again, as after a restart. One that others can do without leaves the in-sync set first: what it has shown to
+// readers may lie above what it finds. Damaged data are not read again.
 func (c *cluster) revive(state *topology.State) {
+	if c.n.Recovery() != "" {
+		return
+	}
 	for _, h := range *c.n.hosted.Load() {
 		for _, s := range h.slots() {
 			shard := state.Shard(s.uuid)
@@ -29,16 +41,15 @@ func (c *cluster) revive(state *topology.State) {
 				continue
 			}
 			me, mine := shard.Replicas[c.n.peer]
-			own, ok := s.current().(*engineShard)
-			if !ok || !mine || me.InSync && len(shard.InSync()) > 1 {
+			if !mine || me.InSync && len(shard.InSync()) > 1 {
 				continue
 			}
-			if err := own.Failure(); err == nil || sextant.KindOf(err) == sextant.Corrupt || !c.mayRevive(s.uuid) || c.busyWith("revive "+s.uuid) {
+			if err := s.failure(); err == nil || sextant.KindOf(err) == sextant.Corrupt || !c.mayRevive(s.uuid) || c.busyWith("revive "+s.uuid) {
 				continue
 			}
 			c.run.Go(func() {
 				defer c.done("revive " + s.uuid)
-				c.openAnew(s)
+				c.openAnew(s, state)
 			})
 		}
 	}
@@ -48,43 +59,46 @@ func (c *cluster) revive(state *topology.State) {
 func (c *cluster) mayRevive(uuid string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	last, now := c.revived[uuid], time.Now()
+	last, now, fresh := c.revived[uuid], time.Now(), false
 	switch {
 	case c.intakes[uuid] != nil:
 		return false
-	case last.at.IsZero():
-		last = revival{at: now, pause: firstRevival} // the disk is given a moment
+	case last.at.IsZero() || now.Sub(last.at) > last.pause+longRevival: // or it was well meanwhile
+		last, fresh = revival{at: now, pause: firstRevival}, true // the disk is given a moment
 	case now.Sub(last.at) < last.pause:
 		return false
 	default:
 		last = revival{at: now, pause: min(2*last.pause, longRevival)}
 	}
-	first := c.revived[uuid].at.IsZero()
 	if c.revived == nil {
 		c.revived = map[string]revival{}
 	}
 	c.revived[uuid] = last
-	return !first
+	return !fresh
 }
 
-// openAnew closes a shard and opens it again.
-func (c *cluster) openAnew(s *slot) {
+// openAnew closes a shard, if it is open, and opens it.
+func (c *cluster) openAnew(s *slot, state *topology.State) {
 	s.exchange.Lock()
 	defer s.exchange.Unlock()
-	was, ok := s.current().(*engineShard)
-	if !ok || s.leaving() || c.n.life.Err() != nil || was.Failure() == nil {
+	why := s.failure()
+	name, _, ok := state.Place(s.uuid)
+	if !ok || s.leaving() || c.n.life.Err() != nil || why == nil {
 		return
 	}
-	c.n.log.Warn("a shard that took no updates any more is opened anew", "shard", s.uuid, "err", was.Failure())
+	c.n.log.Warn("a shard that took no updates any more is opened anew", "shard", s.uuid, "err", why)
 	c.hub.Remove(s.uuid)
+	was := s.current()
 	s.put(waiting, nil)
 	if err := was.Close(); err != nil {
 		c.n.log.Info("it was not closed well", "shard", s.uuid, "err", err)
 	}
-	now, err := c.n.engines.open(s.dir, c.settingsOf(s.uuid))
-	if err != nil {
+	if err := c.load(s, state.Collections[name], c.settingsOf(s.uuid), state.Index); err != nil {
 		s.put(quarantined(err), err)
+	}
+	if err, _ := s.state(); err != nil {
+		c.n.log.Warn("it could not be opened", "shard", s.uuid, "err", err)
 		return
 	}
-	c.put(s, now)
+	c.listAgain(s)
 }

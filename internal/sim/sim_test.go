@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"runtime/debug"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -24,7 +24,7 @@ var (
 
 // storyTime is more than any story takes: in one that takes longer, something runs without end, or waits for a lock whose owner
 // sleeps; virtual time stands still then.
-const storyTime = 5 * time.Minute
+const storyTime = 2 * time.Minute
 
 // run has one story happen.
 func run(t *testing.T, o Options, story func(w *World)) (out Outcome) {
@@ -42,8 +42,8 @@ func run(t *testing.T, o Options, story func(w *World)) (out Outcome) {
 		}})
 	}
 	stuck := time.AfterFunc(storyTime, func() {
-		debug.SetTraceback("all")
-		panic(fmt.Sprintf("seed %d: the story does not end", o.Seed))
+		fmt.Printf("%s\nseed %d: the story does not end; above are those who do not wait for virtual time\n", busy(), o.Seed)
+		os.Exit(1)
 	})
 	defer stuck.Stop()
 	cryptotest.SetGlobalRandom(t, o.Seed)
@@ -56,6 +56,19 @@ func run(t *testing.T, o Options, story func(w *World)) (out Outcome) {
 		}
 	}
 	return out
+}
+
+// busy is the stacks of the goroutines of stories that hold virtual time: all that are not durably blocked.
+func busy() string {
+	buf := make([]byte, 64<<20)
+	var held []string
+	for _, g := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
+		head, _, _ := strings.Cut(g, "\n")
+		if strings.Contains(head, "synctest bubble") && !strings.Contains(head, "(durable)") {
+			held = append(held, g)
+		}
+	}
+	return strings.Join(held, "\n\n")
 }
 
 // told is how a failure reads.
