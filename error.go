@@ -75,3 +75,6 @@ func KindOf(err error) Kind {
 	}
 	return Internal
 }
+
+// ErrUnknown is in the chain of errors after which an update may or may not be kept.
+var ErrUnknown = errors.New("the outcome of the update is unknown")

@@ -238,3 +238,11 @@ func TestLateUpdates(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Where all shards fail, what one of them does not know is told, not that another has done nothing.
+func TestUnknownOutcomeIsTold(t *testing.T) {
+	no, open := sextant.Errorf(sextant.Timeout, "it was not done"), sextant.Errorf(sextant.Timeout, "who knows: %w", sextant.ErrUnknown)
+	if _, err := combine(make([]sextant.Receipt, 3), []error{no, open, no}); err != open {
+		t.Error(err)
+	}
+}

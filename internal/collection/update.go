@@ -261,6 +261,9 @@ func combine(receipts []sextant.Receipt, failures []error) (sextant.Receipt, err
 		return out, nil
 	}
 	if failed == len(receipts) {
+		if i := slices.IndexFunc(failures, func(err error) bool { return errors.Is(err, sextant.ErrUnknown) }); i >= 0 {
+			first = failures[i] // "it was not done" is true of another shard only
+		}
 		return sextant.Receipt{}, first
 	}
 	err := &sextant.Error{Kind: sextant.KindOf(first), Err: first}

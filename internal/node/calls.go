@@ -128,14 +128,14 @@ func (c *cluster) serveEntry(ctx context.Context, method string, body []byte) ([
 		}
 		c.hear(e)
 		c.poke()
-		if err := c.Propose(ctx, topology.Command{UpdatePeer: &topology.UpdatePeer{ID: e.ID, URI: e.URI}}); err != nil {
+		if err := c.Propose(ctx, topology.Command{UpdatePeer: &topology.UpdatePeer{ID: e.ID, URI: e.URI, Life: e.Life}}); err != nil {
 			return nil, err
 		}
 	} else {
 		if err := c.displace(ctx, state, e); err != nil {
 			return nil, err
 		}
-		if err := c.member.AddPeer(ctx, uint64(e.ID), topology.Command{AddPeer: &topology.AddPeer{ID: e.ID, URI: e.URI}}.Encode()); err != nil {
+		if err := c.member.AddPeer(ctx, uint64(e.ID), topology.Command{AddPeer: &topology.AddPeer{ID: e.ID, URI: e.URI, Life: e.Life}}.Encode()); err != nil {
 			return nil, err
 		}
 	}
@@ -202,12 +202,8 @@ func (c *cluster) hear(e entry) {
 	agreed := c.agreed()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if from, known := agreed[e.ID]; known && e.Life >= c.lives[e.ID] {
-		if c.lives == nil {
-			c.lives = map[topology.PeerID]uint64{}
-		}
-		c.lives[e.ID] = e.Life
-		c.heard[e.ID] = moved{from: from, to: topology.NormalURI(e.URI)}
+	if _, known := agreed[e.ID]; known && e.Life >= c.heard[e.ID].Life {
+		c.heard[e.ID] = topology.Peer{URI: topology.NormalURI(e.URI), Life: e.Life}
 	}
 }
 

@@ -59,14 +59,13 @@ type cluster struct {
 	copiesFrom atomic.Uint64 // copies up to this id were begun before this life
 
 	mu      sync.Mutex
-	made    uint64        // index of the topology that reality matches
-	moved   chan struct{} // closed when made moves; nil: nobody waits
-	heard   map[topology.PeerID]moved
-	lives   map[topology.PeerID]uint64 // of those who told where they are
-	revived map[string]revival         // by shard
-	written map[topology.PeerID]string // addresses as of the end of the own log, whether it is committed or not
-	through uint64                     // the last entry of that log: a topology that is newer knows better
-	acted   uint64                     // index of the newest topology by which a replica was made here
+	made    uint64                            // index of the topology that reality matches
+	moved   chan struct{}                     // closed when made moves; nil: nobody waits
+	heard   map[topology.PeerID]topology.Peer // where peers said that they are: several that moved would else never find the quorum to agree on it
+	revived map[string]revival                // by shard
+	written map[topology.PeerID]topology.Peer // addresses as of the end of the own log, whether it is committed or not
+	through uint64                            // the last entry of that log: a topology that is newer knows better
+	acted   uint64                            // index of the newest topology by which a replica was made here
 	busy    map[string]bool
 	aligned map[string]uint64 // revision of the collection whose schema a shard has, by shard
 	sets    map[string]*replica.Set
@@ -78,14 +77,10 @@ type cluster struct {
 	tried    map[string]tried                  // recoveries, by shard; of the passes alone
 }
 
-// moved is an address that a peer told of itself, until consensus has it: without it, several that moved would never find the
-// quorum that is needed to agree on where they are.
-type moved struct{ from, to string }
-
 // openCluster starts a node of a cluster. It returns when the node is a member under its present address.
 func (n *Node) openCluster(ctx context.Context) error {
 	o := n.opts.Cluster
-	c := &cluster{n: n, o: o, busy: map[string]bool{}, aligned: map[string]uint64{}, sets: map[string]*replica.Set{}, heard: map[topology.PeerID]moved{}, ready: newLatch(), acting: make(chan struct{}, 1),
+	c := &cluster{n: n, o: o, busy: map[string]bool{}, aligned: map[string]uint64{}, sets: map[string]*replica.Set{}, heard: map[topology.PeerID]topology.Peer{}, ready: newLatch(), acting: make(chan struct{}, 1),
 		poked: make(chan struct{}, 1), sending: map[string]*transfer.Progress{}, orphaned: map[string]topology.TransferAbort{}, intakes: map[string]*intake{}, tried: map[string]tried{}}
 	n.cluster = c
 	n.engines = newEngines(n)
@@ -199,7 +194,7 @@ func (c *cluster) begin(fresh bool) error {
 	if c.o.Seed != 0 {
 		id = fmt.Sprintf("00000000-0000-4000-8000-%012x", c.o.Seed&0xffffffffffff)
 	}
-	return c.member.Bootstrap(topology.Command{AddPeer: &topology.AddPeer{ID: c.n.peer, URI: uri, Cluster: id}}.Encode())
+	return c.member.Bootstrap(topology.Command{AddPeer: &topology.AddPeer{ID: c.n.peer, URI: uri, Cluster: id, Life: c.life}}.Encode())
 }
 
 func (c *cluster) hasSolo() bool {
@@ -235,7 +230,7 @@ func (c *cluster) enter(ctx context.Context, fresh bool) error {
 	if len(known) <= 1 {
 		ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 		defer cancel()
-		return c.Propose(ctx, topology.Command{UpdatePeer: &topology.UpdatePeer{ID: n.peer, URI: uri}})
+		return c.Propose(ctx, topology.Command{UpdatePeer: &topology.UpdatePeer{ID: n.peer, URI: uri, Life: c.life}})
 	}
 	return c.announce(ctx, uri, state)
 }
@@ -244,7 +239,7 @@ func (c *cluster) join(ctx context.Context, uri string) error {
 	limit := time.Duration(c.n.settings.Cluster.Consensus.BootstrapTimeoutSec) * time.Second
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	ask, err := json.Marshal(entry{ID: c.n.peer, URI: uri, Port: c.n.settings.Cluster.P2P.Port})
+	ask, err := json.Marshal(entry{ID: c.n.peer, URI: uri, Port: c.n.settings.Cluster.P2P.Port, Life: c.life})
 	if err != nil {
 		return err
 	}

@@ -55,43 +55,39 @@ func (c *cluster) follow() {
 	}
 }
 
-// addresses returns where peers are: as agreed, or as they said themselves since.
+// addresses returns where peers are: as agreed, or as later lives of them said themselves.
 func (c *cluster) addresses() map[topology.PeerID]string {
-	uris := c.agreed()
+	agreed := c.agreed()
+	uris := make(map[topology.PeerID]string, len(agreed))
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for id, m := range c.heard {
-		if uris[id] == m.from {
-			uris[id] = m.to
-		} else {
-			delete(c.heard, id)
+	for id, p := range agreed {
+		if said := c.heard[id]; said.Life > p.Life {
+			p = said
 		}
+		uris[id] = p.URI
 	}
 	return uris
 }
 
-// agreed returns where peers are as consensus has it, or as the own log says behind that.
-func (c *cluster) agreed() map[topology.PeerID]string {
+// agreed returns where peers are as consensus has it, or as the own log says behind that. The map is shared.
+func (c *cluster) agreed() map[topology.PeerID]topology.Peer {
 	applied := c.member.Status().Applied // asked before the state is: it must not be older
 	c.mu.Lock()
 	written, through := c.written, c.through // others may ask before this one has read its log
 	c.mu.Unlock()
 	if applied < through {
-		return maps.Clone(written)
+		return written
 	}
-	uris := map[topology.PeerID]string{}
-	for id, p := range c.n.machine.State().Peers {
-		uris[id] = p.URI
-	}
-	return uris
+	return c.n.machine.State().Peers
 }
 
 // remember learns addresses from the log. It is called before this member hears of the others, which it could not answer, and
 // which could not elect one of them, if it knew only those in what is surely committed.
 func (c *cluster) remember() {
-	uris, through := map[topology.PeerID]string{}, uint64(0)
-	for id, p := range c.n.machine.State().Peers {
-		uris[id] = p.URI
+	peers, through := maps.Clone(c.n.machine.State().Peers), uint64(0)
+	if peers == nil {
+		peers = map[topology.PeerID]topology.Peer{}
 	}
 	c.member.Written(func(index uint64, b []byte) {
 		var command topology.Command
@@ -101,16 +97,16 @@ func (c *cluster) remember() {
 		through = index
 		switch {
 		case command.AddPeer != nil:
-			uris[command.AddPeer.ID] = topology.NormalURI(command.AddPeer.URI)
+			peers[command.AddPeer.ID] = topology.Peer{URI: topology.NormalURI(command.AddPeer.URI), Life: command.AddPeer.Life}
 		case command.UpdatePeer != nil && command.UpdatePeer.URI != "":
-			uris[command.UpdatePeer.ID] = topology.NormalURI(command.UpdatePeer.URI)
+			peers[command.UpdatePeer.ID] = topology.Peer{URI: topology.NormalURI(command.UpdatePeer.URI), Life: command.UpdatePeer.Life}
 		case command.RemovePeer != nil:
-			delete(uris, command.RemovePeer.ID)
+			delete(peers, command.RemovePeer.ID)
 		}
 	})
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.written, c.through = uris, through
+	c.written, c.through = peers, through
 }
 
 // pass makes reality match the present topology as far as it can be done now.

@@ -6,13 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
-	"sync"
 
 	"github.com/sextantdb/sextant"
 	"github.com/sextantdb/sextant/engine"
 	"github.com/sextantdb/sextant/internal/collection"
 	"github.com/sextantdb/sextant/internal/order"
 	"github.com/sextantdb/sextant/internal/replica"
+	"github.com/sextantdb/sextant/internal/task"
 	"github.com/sextantdb/sextant/internal/topology"
 	"github.com/sextantdb/sextant/internal/transfer"
 )
@@ -24,7 +24,7 @@ type intake struct {
 	life context.Context
 	end  context.CancelFunc
 
-	mu    sync.Mutex // one call at a time; guards all below
+	mu    task.Gate // one call at a time; guards all below
 	in    *engine.Intake
 	done  uint64 // number of the last step
 	reply []byte // to it

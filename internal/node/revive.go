@@ -19,12 +19,19 @@ const (
 )
 
 // failure is why the shard of a slot takes no updates, or could not be opened; nil if it is well.
-func (s *slot) failure() error {
-	if own, ok := s.current().(*engineShard); ok {
-		return own.Failure()
+func (c *cluster) failure(s *slot) error {
+	own, ok := s.current().(*engineShard)
+	if !ok {
+		err, _ := s.state()
+		return err
 	}
-	err, _ := s.state()
-	return err
+	if err := own.Failure(); err != nil {
+		return err
+	}
+	if local := c.hub.Local(s.uuid); local != nil {
+		return local.Status().Broken // as when a full disk took no entry, though it has room again
+	}
+	return nil
 }
 
 // revive opens shards anew that take no updates, or could not be opened, since their files could not be written or read: what is on
@@ -44,7 +51,7 @@ func (c *cluster) revive(state *topology.State) {
 			if !mine || me.InSync && len(shard.InSync()) > 1 {
 				continue
 			}
-			if err := s.failure(); err == nil || sextant.KindOf(err) == sextant.Corrupt || !c.mayRevive(s.uuid) || c.busyWith("revive "+s.uuid) {
+			if err := c.failure(s); err == nil || sextant.KindOf(err) == sextant.Corrupt || !c.mayRevive(s.uuid) || c.busyWith("revive "+s.uuid) {
 				continue
 			}
 			c.run.Go(func() {
@@ -81,7 +88,7 @@ func (c *cluster) mayRevive(uuid string) bool {
 func (c *cluster) openAnew(s *slot, state *topology.State) {
 	s.exchange.Lock()
 	defer s.exchange.Unlock()
-	why := s.failure()
+	why := c.failure(s)
 	name, _, ok := state.Place(s.uuid)
 	if !ok || s.leaving() || c.n.life.Err() != nil || why == nil {
 		return

@@ -2,6 +2,7 @@ package node
 
 import (
 	"errors"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,6 +19,10 @@ func TestShardIsOpenedAnewAfterDiskError(t *testing.T) {
 		"once": func(disk *vfs.Faulty) { disk.FailAt(1, bad, vfs.OpSync) },
 		"for a while": func(disk *vfs.Faulty) {
 			disk.FailFrom(1, bad, vfs.OpSync|vfs.OpOpen)
+			time.AfterFunc(20*time.Second, disk.Heal)
+		},
+		"since it is full": func(disk *vfs.Faulty) {
+			disk.FailFrom(1, syscall.ENOSPC, vfs.OpWrite|vfs.OpCreate)
 			time.AfterFunc(20*time.Second, disk.Heal)
 		},
 	} {

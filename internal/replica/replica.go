@@ -14,7 +14,6 @@ package replica
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/sextantdb/sextant"
@@ -92,5 +91,5 @@ func (e *NotPrimary) Error() string {
 	return fmt.Sprintf("not primary (term %d, primary %d): %s", e.Term, e.Primary, e.Why)
 }
 
-// ErrUnknown is in the chain of errors after which a write may or may not be kept: it is on all replicas, or on none.
-var ErrUnknown = errors.New("the outcome of the update is unknown")
+// ErrUnknown is that of package sextant: the write is on all replicas, or on none.
+var ErrUnknown = sextant.ErrUnknown

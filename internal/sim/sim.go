@@ -352,6 +352,8 @@ func (p *Peer) start() {
 		Seed: hash(w.seed, "life", uint64(p.i*1000+life)) | 1, Connect: w.net.connect(p, p.uri), Wrong: w.o.Wrong}}
 	if p.i > 0 {
 		o.Cluster.Bootstrap = w.peers[0].uri
+	} else if p.move > 0 && len(w.peers) > 1 { // all may have moved, so that nobody finds anybody without a word of the operator
+		o.Cluster.Bootstrap = w.peers[1].uri
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	p.mu.Lock()

@@ -14,6 +14,7 @@ type AddPeer struct {
 	ID      PeerID `json:"id"`
 	URI     string `json:"uri"`
 	Cluster string `json:"cluster,omitempty"`
+	Life    uint64 `json:"life,omitempty"`
 }
 
 // UpdatePeer changes what is known of a member; what is empty stays.
@@ -21,6 +22,7 @@ type UpdatePeer struct {
 	ID      PeerID `json:"id"`
 	URI     string `json:"uri,omitempty"`
 	Version string `json:"version,omitempty"`
+	Life    uint64 `json:"life,omitempty"` // goes with the URI
 }
 
 // RemovePeer forgets a member and drops its replicas. Without Force it must have none.
@@ -68,7 +70,7 @@ func (s *State) addPeer(p *AddPeer) error {
 		s.Peers = map[PeerID]Peer{}
 	}
 	now := s.Peers[p.ID]
-	now.URI = uri
+	now.URI, now.Life = uri, p.Life
 	s.Peers[p.ID] = now
 	if s.Cluster == "" {
 		s.Cluster = p.Cluster
@@ -91,7 +93,7 @@ func (s *State) updatePeer(p *UpdatePeer) error {
 				return sextant.Errorf(sextant.BadRequest, "peer URI %s already used by peer %d which still has shards, remove its shards first or use a different URI", uri, id)
 			}
 		}
-		now.URI = uri
+		now.URI, now.Life = uri, p.Life
 	}
 	if p.Version != "" {
 		now.Version = p.Version

@@ -38,6 +38,7 @@ type place struct {
 type Peer struct {
 	URI     string `json:"uri"` // with a slash at its end
 	Version string `json:"version,omitempty"`
+	Life    uint64 `json:"life,omitempty"` // of the process that said where it is
 }
 
 // Collection is one collection. UUID tells it from others that had or will have its name.
