@@ -55,7 +55,7 @@ func (c *cluster) Call(ctx context.Context, from topology.PeerID, method string,
 	case callJoin, callAnnounce:
 		return c.serveEntry(ctx, method, body)
 	case callHere:
-		return nil, c.serveHere(ctx, body)
+		return c.serveHere(ctx, body)
 	case callHears:
 		about, err := strconv.ParseUint(string(body), 10, 64)
 		return strconv.AppendBool(nil, c.hub.Alive(topology.PeerID(about))), err
@@ -126,7 +126,7 @@ func (c *cluster) serveEntry(ctx context.Context, method string, body []byte) ([
 		if e.Cluster != state.Cluster {
 			return nil, sextant.Errorf(sextant.BadRequest, "peer %d is of cluster %s, this is cluster %s", e.ID, e.Cluster, state.Cluster)
 		}
-		c.hear(e)
+		c.hear(map[topology.PeerID]topology.Peer{e.ID: {URI: topology.NormalURI(e.URI), Life: e.Life}})
 		c.poke()
 		if err := c.Propose(ctx, topology.Command{UpdatePeer: &topology.UpdatePeer{ID: e.ID, URI: e.URI, Life: e.Life}}); err != nil {
 			return nil, err
@@ -181,30 +181,52 @@ func (c *cluster) answers(ctx context.Context, p topology.PeerID) bool {
 	}
 }
 
-// serveHere takes note of where a peer says that it is.
-func (c *cluster) serveHere(ctx context.Context, body []byte) error {
+// serveHere takes note of where a peer says that it is, and answers where the others are.
+func (c *cluster) serveHere(ctx context.Context, body []byte) ([]byte, error) {
 	var e entry
 	if err := json.Unmarshal(body, &e); err != nil || e.ID == 0 || e.URI == "" {
-		return sextant.Errorf(sextant.BadRequest, "a peer that tells its address must say its id and uri")
+		return nil, sextant.Errorf(sextant.BadRequest, "a peer that tells its address must say its id and uri")
 	}
 	if state := c.n.machine.State(); e.Cluster != state.Cluster {
-		return sextant.Errorf(sextant.BadRequest, "peer %d is of cluster %s, this is cluster %s", e.ID, e.Cluster, state.Cluster)
+		return nil, sextant.Errorf(sextant.BadRequest, "peer %d is of cluster %s, this is cluster %s", e.ID, e.Cluster, state.Cluster)
 	}
 	if err := c.alone(ctx, e); err != nil {
-		return err
+		return nil, err
 	}
-	c.hear(e)
-	return nil
+	c.hear(map[topology.PeerID]topology.Peer{e.ID: {URI: topology.NormalURI(e.URI), Life: e.Life}})
+	return json.Marshal(c.places())
 }
 
-// hear notes an address that a peer tells of itself. What a former life of it said, and comes late, counts no more.
-func (c *cluster) hear(e entry) {
+// hear notes addresses that peers told of themselves. What former lives of them said, and comes late, counts no more.
+func (c *cluster) hear(places map[topology.PeerID]topology.Peer) {
 	agreed := c.agreed()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, known := agreed[e.ID]; known && e.Life >= c.heard[e.ID].Life {
-		c.heard[e.ID] = topology.Peer{URI: topology.NormalURI(e.URI), Life: e.Life}
+	for id, p := range places {
+		if _, known := agreed[id]; known && id != c.n.peer && p.Life >= c.heard[id].Life {
+			c.heard[id] = p
+		}
 	}
+}
+
+// sayHere tells somebody where this process is, and learns where the others are.
+func (c *cluster) sayHere(ctx context.Context, call func(ctx context.Context, method string, body []byte) ([]byte, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	here, err := json.Marshal(entry{ID: c.n.peer, URI: topology.NormalURI(c.o.URI), Cluster: c.n.machine.State().Cluster, Life: c.life})
+	if err != nil {
+		return err
+	}
+	b, err := call(ctx, callHere, here)
+	var places map[topology.PeerID]topology.Peer
+	if err == nil {
+		err = json.Unmarshal(b, &places)
+	}
+	if err == nil {
+		c.hear(places)
+		c.poke()
+	}
+	return err
 }
 
 // tell gives a peer that can be reached the address of this one. It may know an old one, since it has not heard what was agreed
@@ -216,13 +238,9 @@ func (c *cluster) tell(to topology.PeerID) {
 	c.run.Go(func() {
 		defer c.done(fmt.Sprint("tell ", to))
 		for range 5 {
-			here, err := json.Marshal(entry{ID: c.n.peer, URI: topology.NormalURI(c.o.URI), Cluster: c.n.machine.State().Cluster, Life: c.life})
-			if err != nil {
-				return
-			}
-			ctx, cancel := context.WithTimeout(c.n.life, 5*time.Second)
-			_, err = c.net.Call(ctx, to, callHere, here)
-			cancel()
+			err := c.sayHere(c.n.life, func(ctx context.Context, method string, body []byte) ([]byte, error) {
+				return c.net.Call(ctx, to, method, body)
+			})
 			if err == nil {
 				return
 			}

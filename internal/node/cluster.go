@@ -295,6 +295,8 @@ func (c *cluster) announce(ctx context.Context, uri string, state *topology.Stat
 		}
 		failed = failed[:0]
 		for _, to := range at {
+			// Whom nobody can elect, since they have moved too, is found through those who hear them.
+			_ = c.sayHere(ctx, func(ctx context.Context, method string, body []byte) ([]byte, error) { return c.net.CallAt(ctx, to, method, body) })
 			try, cancel := context.WithTimeout(ctx, 10*time.Second)
 			b, err := c.net.CallAt(try, to, callAnnounce, ask)
 			if err == nil {

@@ -55,19 +55,27 @@ func (c *cluster) follow() {
 	}
 }
 
-// addresses returns where peers are: as agreed, or as later lives of them said themselves.
+// addresses returns where peers are.
 func (c *cluster) addresses() map[topology.PeerID]string {
-	agreed := c.agreed()
-	uris := make(map[topology.PeerID]string, len(agreed))
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for id, p := range agreed {
-		if said := c.heard[id]; said.Life > p.Life {
-			p = said
-		}
+	places := c.places()
+	uris := make(map[topology.PeerID]string, len(places))
+	for id, p := range places {
 		uris[id] = p.URI
 	}
 	return uris
+}
+
+// places returns where peers are: as agreed, or as later lives of them said themselves.
+func (c *cluster) places() map[topology.PeerID]topology.Peer {
+	places := maps.Clone(c.agreed())
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id, p := range places {
+		if said := c.heard[id]; said.Life > p.Life {
+			places[id] = said
+		}
+	}
+	return places
 }
 
 // agreed returns where peers are as consensus has it, or as the own log says behind that. The map is shared.

@@ -128,8 +128,8 @@ func (w *World) operate(ctx context.Context, p *Peer, o operation, of *group, ti
 		o.Text = err.Error()
 	}
 	w.count(fmt.Sprintf("%ss %s", o.Kind, [...]string{"with unknown outcome", "done", "refused"}[o.Outcome]))
-	if o.Outcome == done && receipt.Status == sextant.Completed && len(o.Keys) == 0 {
-		w.checker.answered(o.Key, order.Seq(receipt.Seq))
+	if o.Outcome == done && receipt.Status == sextant.Completed && len(o.Keys) == 0 && of != nil && uuidOf(n) == of.uuid {
+		w.checker.answered(of.uuid, o.Key, order.Seq(receipt.Seq))
 	}
 	w.history.note(o, of)
 	return o
@@ -186,9 +186,9 @@ func parse(r *sextant.Record) content {
 }
 
 // answered takes note that a client was told: this entry is applied by all.
-func (c *checker) answered(key uint64, seq order.Seq) {
+func (c *checker) answered(collection string, key uint64, seq order.Seq) {
 	info := c.state.Collections[collectionName]
-	if info == nil {
+	if info == nil || info.UUID != collection {
 		return
 	}
 	shard := info.Shards[topology.NewRing(info.ShardIDs()).Owner(sextant.NumID(key))]
