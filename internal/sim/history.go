@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sort"
 	"strings"
 	"sync"
 	"time"
@@ -253,8 +254,9 @@ var register = porcupine.Model{
 }
 
 // Judge looks at what clients have heard: every point must be a register over the writes that were acknowledged or whose outcome
-// nobody knows and the reads that miss nothing; no read finds what nobody wrote, or what was refused. unsure counts points that
-// took too long.
+// nobody knows and the linearizable reads; and over these writes and the reads of all replicas, which may miss a write that was
+// acknowledged before it was applied, until a later one is known to be applied. No read finds what nobody wrote, or what was
+// refused. unsure counts points that took too long.
 func Judge(all []operation, within time.Duration) (unsure int, err error) {
 	byKey := map[uint64][]operation{}
 	for _, o := range all {
@@ -267,30 +269,55 @@ func Judge(all []operation, within time.Duration) (unsure int, err error) {
 		if err := invented(key, list); err != nil {
 			return unsure, err
 		}
-		var operations []porcupine.Operation
-		for _, o := range list {
-			switch {
-			case o.Kind == read && (o.How == "" || o.Outcome != done || o.How == "all" && !o.Found.There), o.Outcome == refused:
-				continue // says nothing here
+		for _, how := range []string{"linearizable", "all"} {
+			switch porcupine.CheckOperationsTimeout(register, operations(list, how), within) {
+			case porcupine.Illegal:
+				return unsure, fmt.Errorf("point %d: no order of its operations explains what was read (%s):\n%s", key, how, listing(list))
+			case porcupine.Unknown:
+				unsure++
 			}
-			end := o.Return
-			if o.Outcome == unknown {
-				end = math.MaxInt64 // it may happen later, or at the end, where nobody sees it
-			}
-			var out any = o.Found
-			if o.Kind == set && o.Outcome == done && (o.Missing || o.Sure) {
-				out = !o.Missing
-			}
-			operations = append(operations, porcupine.Operation{ClientId: o.Client, Input: input{o.Kind, o.V, o.Tag}, Call: o.Call, Output: out, Return: end})
-		}
-		switch porcupine.CheckOperationsTimeout(register, operations, within) {
-		case porcupine.Illegal:
-			return unsure, fmt.Errorf("point %d: no order of its operations explains what was read:\n%s", key, listing(list))
-		case porcupine.Unknown:
-			unsure++
 		}
 	}
 	return unsure, nil
+}
+
+// operations are the writes of a point and its reads of one consistency.
+func operations(list []operation, how string) (out []porcupine.Operation) {
+	var sure []operation // writes that were applied everywhere when they returned
+	for _, o := range list {
+		if o.Kind != read && o.Sure {
+			sure = append(sure, o)
+		}
+	}
+	slices.SortFunc(sure, func(a, b operation) int { return cmp.Compare(a.Call, b.Call) })
+	seen := int64(math.MaxInt64) // what was called at or behind sure[i] returned no earlier
+	applied := make([]int64, len(sure))
+	for i := len(sure) - 1; i >= 0; i-- {
+		seen = min(seen, sure[i].Return)
+		applied[i] = seen
+	}
+	for _, o := range list {
+		switch {
+		case o.Kind == read && (o.How != how || o.Outcome != done || how == "all" && !o.Found.There), o.Outcome == refused:
+			continue // says nothing here
+		}
+		end := o.Return
+		switch {
+		case o.Outcome == unknown:
+			end = math.MaxInt64 // it may happen later, or at the end, where nobody sees it
+		case how == "all" && o.Kind != read && !o.Sure:
+			end = math.MaxInt64
+			if i := sort.Search(len(sure), func(i int) bool { return sure[i].Call > o.Return }); i < len(sure) {
+				end = applied[i]
+			}
+		}
+		var result any = o.Found
+		if o.Kind == set && o.Outcome == done && (o.Missing || o.Sure) {
+			result = !o.Missing
+		}
+		out = append(out, porcupine.Operation{ClientId: o.Client, Input: input{o.Kind, o.V, o.Tag}, Call: o.Call, Output: result, Return: end})
+	}
+	return out
 }
 
 func (o operation) points() []uint64 {
