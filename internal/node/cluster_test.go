@@ -390,3 +390,34 @@ func TestMovedPeerTellsWhoWasAway(t *testing.T) {
 		})
 	})
 }
+
+// What a peer says of itself counts until consensus has what that life of it, or a later one, said: not what comes late.
+func TestAddressesAreOfTheLatestLife(t *testing.T) {
+	inCluster(t, 3, func(t *testing.T, w *wire, m []*member) {
+		c, other := m[0].n.cluster, m[1].n.peer
+		life := c.places()[other].Life
+		agree := func(uri string, life uint64) {
+			t.Helper()
+			must(t, c.Propose(t.Context(), topology.Command{UpdatePeer: &topology.UpdatePeer{ID: other, URI: uri, Life: life}}))
+		}
+		is := func(want string) {
+			t.Helper()
+			if got := c.addresses()[other]; got != want {
+				t.Errorf("peer 1 is at %s, want %s", got, want)
+			}
+		}
+		home := c.addresses()[other]
+		c.hear(map[topology.PeerID]topology.Peer{other: {URI: "http://third:1/", Life: life + 3}, 12345: {URI: "http://nobody:1/", Life: 1}})
+		is("http://third:1/")
+		agree("http://second:1/", life+2) // applied late
+		is("http://third:1/")
+		c.hear(map[topology.PeerID]topology.Peer{other: {URI: "http://second:1/", Life: life + 2}}) // heard late
+		is("http://third:1/")
+		agree("http://fourth:1/", life+4)
+		is("http://fourth:1/")
+		if c.addresses()[12345] != "" {
+			t.Error("a stranger has an address")
+		}
+		agree(home, life+5)
+	})
+}
