@@ -1,8 +1,13 @@
 package engine
 
 import (
+	"bytes"
+	"compress/flate"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 
 	"github.com/sextantdb/sextant"
 	"github.com/sextantdb/sextant/engine/internal/segment"
@@ -38,12 +43,49 @@ type baseHead struct {
 	State  *manifest `json:"state"`
 }
 
-// The head of a base is written as a manifest is, with another word at its begin.
+// The head of a base is written as a manifest is, with another word at its begin, and deflated: the requests that it remembers are many
+// and much alike.
 const (
 	headWord    = "sextant-base"
-	headVersion = 1
+	headVersion = 2
 	headName    = "the head of a base" // in errors
+	headMost    = 256 << 20            // bytes, inflated
 )
+
+func (h *baseHead) encode() ([]byte, error) {
+	var body bytes.Buffer
+	w, err := flate.NewWriter(&body, flate.DefaultCompression)
+	if err != nil {
+		return nil, err
+	}
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	if err := errors.Join(enc.Encode(h), w.Close()); err != nil {
+		return nil, err
+	}
+	return summed(headWord, headVersion, body.Bytes()), nil
+}
+
+// readHead is the inverse of encode.
+func readHead(b []byte) (h baseHead, err error) {
+	body, at, err := openSummed(headName, headWord, headVersion, b)
+	if err != nil {
+		return h, err
+	}
+	r := flate.NewReader(bytes.NewReader(body))
+	dec := json.NewDecoder(io.LimitReader(r, headMost))
+	dec.DisallowUnknownFields()
+	if err := errors.Join(dec.Decode(&h), r.Close()); err != nil {
+		return h, corrupt(headName, at, "%v", err)
+	}
+	if h.State == nil || len(h.State.Segments) > 0 || h.State.Base != h.State.At {
+		return h, corrupt(headName, at, "it describes no state")
+	}
+	if err := h.State.check(); err != nil {
+		return h, corrupt(headName, at, "%v", err)
+	}
+	return h, nil
+}
 
 // OpenBase takes what is applied now. The log keeps everything behind it until Close, so that a reader of Shard.OpenLog from
 // At().Seq+1 on, opened before that, finds all that the base lacks. A shard whose stored data are damaged, or whose writer was
@@ -77,10 +119,10 @@ func (b *Base) capture() error {
 		return err
 	}
 	b.pin.Move(b.at.Seq + 1)
-	if b.head, err = encodeSummed(headWord, headVersion, baseHead{Points: b.view.Points(), State: m}); err != nil {
+	if b.head, err = (&baseHead{Points: b.view.Points(), State: m}).encode(); err != nil {
 		return fmt.Errorf("open a base: %w", err)
 	}
-	b.feed, err = b.view.Feed(nil)
+	b.feed, err = b.view.Feed()
 	b.left = b.view.Points()
 	return b.note(err)
 }
@@ -119,6 +161,9 @@ func (b *Base) Head() []byte { return b.head }
 
 // Points returns how many points the base has.
 func (b *Base) Points() uint64 { return b.view.Points() }
+
+// Left returns how many points Next is still to give.
+func (b *Base) Left() uint64 { return b.left }
 
 // Next returns the next points in id order as one batch for Intake.Add: up to maxPoints, and from the second one on up to maxBytes.
 // n is how many there are, 0 at the end. After an error nothing follows.

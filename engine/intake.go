@@ -40,7 +40,8 @@ type Intake struct {
 
 	// Of a clone, while it is compared:
 	cloned  bool
-	view    *segment.View // as it was cloned
+	kept    order.Seq     // what it was cloned with is the state at that entry
+	view    *segment.View // as it is compared
 	sums    []uint64      // of all buckets
 	buckets *segment.Buckets
 	lister  *segment.Lister
@@ -60,21 +61,14 @@ func NewIntake(dir string, head []byte, by Attempt, opts Options) (*Intake, erro
 }
 
 func newIntake(dir string, head []byte, by Attempt, opts Options) (*Intake, error) {
-	var h baseHead
-	at, err := decodeSummed(headName, headWord, headVersion, head, &h)
+	h, err := readHead(head)
 	if err != nil {
 		return nil, err
-	}
-	if h.State == nil || len(h.State.Segments) > 0 || h.State.Base != h.State.At {
-		return nil, corrupt(headName, at, "it describes no state")
-	}
-	if err := h.State.check(); err != nil {
-		return nil, corrupt(headName, at, "%v", err)
 	}
 	i := &Intake{dir: dir, opts: opts.fill(), man: h.State, points: h.Points}
 	i.fs = i.opts.FS
 	if i.sum, err = segment.ReadDigest(h.State.Digest); err != nil {
-		return nil, corrupt(headName, at, "%v", err)
+		return nil, fmt.Errorf("%s: %w", headName, err)
 	}
 	old, err := i.prepare()
 	if err != nil {

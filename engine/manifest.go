@@ -84,26 +84,21 @@ func encodeSummed(word string, version int, v any) ([]byte, error) {
 	if err := enc.Encode(v); err != nil {
 		return nil, err
 	}
-	head := fmt.Sprintf("%s %d %d ", word, version, body.Len())
-	sum := crc32.Update(crc32.Checksum([]byte(head), castagnoli), castagnoli, body.Bytes())
-	return append(fmt.Appendf(nil, "%s%08x\n", head, sum), body.Bytes()...), nil
+	return summed(word, version, body.Bytes()), nil
+}
+
+// summed puts a line with length and checksum before a body.
+func summed(word string, version int, body []byte) []byte {
+	head := fmt.Sprintf("%s %d %d ", word, version, len(body))
+	sum := crc32.Update(crc32.Checksum([]byte(head), castagnoli), castagnoli, body)
+	return append(fmt.Appendf(nil, "%s%08x\n", head, sum), body...)
 }
 
 // decodeSummed is the inverse of encodeSummed. at is where the JSON begins.
 func decodeSummed(name, word string, known int, b []byte, v any) (at int64, err error) {
-	line, body, found := bytes.Cut(b, []byte("\n"))
-	at = int64(len(line) + 1)
-	head := line[:bytes.LastIndexByte(line, ' ')+1]
-	var version, size int
-	if _, err := fmt.Sscanf(string(head), word+" %d %d ", &version, &size); !found || err != nil {
-		return at, corrupt(name, 0, "its first line cannot be read")
-	}
-	sum := crc32.Update(crc32.Checksum(head, castagnoli), castagnoli, body)
-	if len(body) != size || string(line[len(head):]) != fmt.Sprintf("%08x", sum) {
-		return at, corrupt(name, 0, "its checksum is wrong")
-	}
-	if version != known {
-		return at, sextant.Errorf(sextant.Internal, "%s is of the unknown format version %d: a newer version wrote it", name, version)
+	body, at, err := openSummed(name, word, known, b)
+	if err != nil {
+		return at, err
 	}
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.DisallowUnknownFields()
@@ -111,6 +106,25 @@ func decodeSummed(name, word string, known int, b []byte, v any) (at int64, err 
 		return at, corrupt(name, at+dec.InputOffset(), "%v", err)
 	}
 	return at, nil
+}
+
+// openSummed is the inverse of summed. at is where the body begins.
+func openSummed(name, word string, known int, b []byte) (body []byte, at int64, err error) {
+	line, body, found := bytes.Cut(b, []byte("\n"))
+	at = int64(len(line) + 1)
+	head := line[:bytes.LastIndexByte(line, ' ')+1]
+	var version, size int
+	if _, err := fmt.Sscanf(string(head), word+" %d %d ", &version, &size); !found || err != nil {
+		return nil, at, corrupt(name, 0, "its first line cannot be read")
+	}
+	sum := crc32.Update(crc32.Checksum(head, castagnoli), castagnoli, body)
+	if len(body) != size || string(line[len(head):]) != fmt.Sprintf("%08x", sum) {
+		return nil, at, corrupt(name, 0, "its checksum is wrong")
+	}
+	if version != known {
+		return nil, at, sextant.Errorf(sextant.Internal, "%s is of the unknown format version %d: a newer version wrote it", name, version)
+	}
+	return body, at, nil
 }
 
 // errDoubt is the error of a write after which the new manifest may be the one on disk, now or after a crash: neither its

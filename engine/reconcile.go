@@ -9,6 +9,7 @@ import (
 
 	"github.com/sextantdb/sextant"
 	"github.com/sextantdb/sextant/engine/internal/segment"
+	"github.com/sextantdb/sextant/internal/order"
 	"github.com/sextantdb/sextant/internal/task"
 	"github.com/sextantdb/sextant/internal/vfs"
 )
@@ -17,12 +18,21 @@ import (
 // links, and both sides find out what to send, in messages of the caller's:
 //
 //	receiver                             sender
-//	NewIntakeFromShard, Digest      →    Base.Ranges
+//	NewIntakeFromShard, Kept        →    Base.Since
+//	Add                             ←    Base.Next                 which gives only what changed behind that entry
+//	Ranges                          →    Base.Compare              unless there are none: then all is there
 //	Sums of some of those ranges    →    Base.Buckets              until there are no more ranges
 //	Select; List                    →    Base.Differing            until the list is at its end, and once more with nil
 //	Delete, for each batch of it    ←
 //	Add                             ←    Base.Next                 which gives only what differs now
 //	Complete
+//
+// What changed needs no comparison. Whatever changes a point gives it the seq of its entry, and the receiver has applied the same
+// entries up to the one that it kept (see sameOrder): a point of the base that is not newer was made by one of them and has not been
+// changed since, so it is there, as it is here. Vector names and fields that came or went meanwhile change no point: a name that was made
+// anew is another one by its seq, and what is stored of one that is gone is not seen. What is left for the comparison are the
+// points that were deleted meanwhile, which the base has no trace of, all that a receiver has that is ahead of the base, and whatever is
+// not as it should be.
 //
 // Points are told apart by (id, seq that changed them last). So a receiver whose points may be damaged takes a full base instead.
 
@@ -60,7 +70,7 @@ func (i *Intake) clone(ctx context.Context, old *Shard) error {
 	schema := i.man.Schema
 	schema.Fields = nil
 	i.state = segment.NewState(schema, i.tuning(), have.parts, nil, uint64(i.man.At.Seq))
-	i.cloned = true
+	i.cloned, i.kept = true, m.At.Seq
 	return i.state.Recount(ctx) // the digest that is stored may be what is wrong here
 }
 
@@ -110,22 +120,33 @@ func sameOrder(have, want *manifest) error {
 	return nil
 }
 
-// Digest returns the digest of what the generation has now.
-func (i *Intake) Digest() []byte {
-	if i.state == nil {
-		return i.man.Digest
+// Kept returns the last entry that was applied in what the generation was cloned from.
+func (i *Intake) Kept() order.Seq { return i.kept }
+
+// Ranges begins to compare what the generation has now with the base: it returns the ranges of the digest that differ.
+func (i *Intake) Ranges() ([]uint16, error) {
+	if err := i.comparable(); err != nil {
+		return nil, err
 	}
+	i.last = nil // what differs is in order by itself
 	d := i.state.Digest()
-	return d.Ranges()
+	return d.Differing(&i.sum), nil
 }
 
-// compareNow keeps the state as it was cloned, for the lists.
-func (i *Intake) compareNow() error {
+func (i *Intake) comparable() error {
 	if err := i.filling(); err != nil {
 		return err
 	}
 	if !i.cloned {
 		return sextant.Errorf(sextant.Precondition, "there is nothing to compare: the generation began empty")
+	}
+	return nil
+}
+
+// compareNow keeps the state as it is now, for sums and lists.
+func (i *Intake) compareNow() error {
+	if err := i.comparable(); err != nil {
+		return err
 	}
 	if i.view == nil {
 		i.view = i.state.Publish()
@@ -191,16 +212,18 @@ func (i *Intake) Delete(batch []byte) (n int, err error) {
 	return n, i.fail(err)
 }
 
-// Ranges begins to compare with what a receiver has, by its digest: it returns the ranges that differ, and how fine their sums shall
-// be. Until Differing was told the end of the list nothing may be read by Next, and behind it Next gives what differs.
-func (b *Base) Ranges(digest []byte) (ranges []uint16, bits uint8, err error) {
-	d, err := segment.ReadDigest(digest)
-	if err != nil {
-		return nil, 0, sextant.Errorf(sextant.WrongInput, "the digest of the receiver: %w", err)
-	}
-	b.buckets = segment.NewBuckets(segment.BucketBits(b.Points()))
-	b.sums, b.differ, b.feed = nil, nil, nil
-	return b.sum.Differing(&d), b.buckets.Bits, nil
+// Since makes Next give only the points that changed behind an entry.
+func (b *Base) Since(ctx context.Context, seq order.Seq) (err error) {
+	b.feed, b.left, err = b.view.Since(ctx, uint64(seq))
+	return b.note(err)
+}
+
+// Compare begins to compare with what a receiver has, in the ranges that differ, and says how fine their sums shall be. Until Differing
+// was told the end of the list nothing may be read by Next, and behind it Next gives what differs.
+func (b *Base) Compare(ranges []uint16) (bits uint8) {
+	b.buckets = segment.NewBuckets(segment.BucketBits(b.Points(), len(ranges)))
+	b.sums, b.differ, b.feed, b.left = nil, nil, nil, 0
+	return b.buckets.Bits
 }
 
 // Buckets takes the sums of some ranges and returns the buckets that differ.
@@ -222,8 +245,7 @@ func (b *Base) Buckets(ctx context.Context, ranges []uint16, sums []byte) ([]uin
 }
 
 // Differing takes the next part of the receiver's list, nil at its end, and returns the ids that the receiver has to delete as a batch
-// for Intake.Delete, nil if there are none. Behind the end Left says how many points there are to send: where that is most of
-// Points, a full base makes better segments.
+// for Intake.Delete, nil if there are none.
 func (b *Base) Differing(ctx context.Context, list []byte) (deletes []byte, err error) {
 	if b.buckets == nil {
 		return nil, sextant.Errorf(sextant.Precondition, "a list is compared behind the ranges")
@@ -236,10 +258,7 @@ func (b *Base) Differing(ctx context.Context, list []byte) (deletes []byte, err 
 	if deletes, err = b.differ.Next(ctx, list); err != nil || list != nil {
 		return deletes, b.note(err)
 	}
-	b.feed, err = b.view.Feed(b.differ.Send)
-	b.left, b.sums, b.buckets, b.differ = b.differ.Count, nil, nil, nil
+	b.feed, b.left, err = b.differ.Feed()
+	b.sums, b.buckets, b.differ = nil, nil, nil
 	return nil, b.note(err)
 }
-
-// Left returns how many points Next is still to give.
-func (b *Base) Left() uint64 { return b.left }

@@ -206,7 +206,7 @@ func (c *cluster) prepare(ctx context.Context, i *intake, how byte, head []byte)
 		return err
 	case how == beginClone && ok:
 		if i.in, err = engine.NewIntakeFromShard(ctx, own.Shard, head, by, opts); err == nil {
-			i.reply = append([]byte{1}, i.in.Digest()...)
+			i.reply = binary.AppendUvarint(nil, uint64(i.in.Kept()))
 			return nil
 		}
 		c.n.log.Info("what a replica has is no help for what it gets", "shard", i.s.uuid, "err", err)
@@ -243,6 +243,12 @@ func (i *intake) step(number uint64, s transfer.Step) (reply []byte, err error) 
 		err = i.in.AddFiles(s.Body)
 	case transfer.Points:
 		_, err = i.in.Add(i.life, s.Body)
+	case transfer.Ranges:
+		var ranges []uint16
+		ranges, err = i.in.Ranges()
+		for _, r := range ranges {
+			reply = binary.LittleEndian.AppendUint16(reply, r)
+		}
 	case transfer.Sums:
 		if len(s.Body)%2 != 1 {
 			return nil, sextant.Errorf(sextant.Corrupt, "a question for sums cannot be read")

@@ -276,16 +276,20 @@ func (t target) Stand(ctx context.Context, r transfer.Ref) (transfer.Standing, e
 	return s, err
 }
 
-func (t target) Begin(ctx context.Context, r transfer.Ref, head []byte, keep bool) ([]byte, error) {
+func (t target) Begin(ctx context.Context, r transfer.Ref, head []byte, keep bool) (kept order.Seq, cloned bool, err error) {
 	how := beginEmpty
 	if keep {
 		how = beginClone
 	}
-	digest, err := t.call(ctx, callBegin, beginTime, append(append(appendRef(nil, r), how), head...))
-	if err != nil || len(digest) == 0 {
-		return nil, err
+	reply, err := t.call(ctx, callBegin, beginTime, append(append(appendRef(nil, r), how), head...))
+	if err != nil || len(reply) == 0 {
+		return 0, false, err
 	}
-	return digest[1:], nil
+	seq, n := binary.Uvarint(reply)
+	if n != len(reply) {
+		return 0, false, sextant.Errorf(sextant.Corrupt, "what peer %d has kept cannot be read", t.to)
+	}
+	return order.Seq(seq), true, nil
 }
 
 func (t target) BeginFiles(ctx context.Context, r transfer.Ref, head []byte) (missing []string, err error) {

@@ -20,6 +20,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sextantdb/sextant"
 	"github.com/sextantdb/sextant/internal/order"
 	"github.com/sextantdb/sextant/internal/topology"
 	"github.com/sextantdb/sextant/internal/wal"
@@ -73,12 +74,15 @@ type Base interface {
 	Points() uint64
 	// Next returns the next points in binary form, none at the end.
 	Next(ctx context.Context, maxPoints, maxBytes int) (batch []byte, points int, err error)
-	// Ranges, Buckets and Differing find out, step by step, what a receiver that has a state of the shard lacks; see package
-	// engine. Behind them Next gives only that, and Left says how many points it is.
-	Ranges(digest []byte) (ranges []uint16, bits uint8, err error)
+	// Left says how many points Next is still to give.
+	Left() uint64
+	// Since makes Next give only the points that changed behind an entry.
+	Since(ctx context.Context, seq order.Seq) error
+	// Compare, Buckets and Differing find out, step by step, what else a receiver lacks that has a state of the shard; see package
+	// engine. Behind them Next gives only that.
+	Compare(ranges []uint16) (bits uint8)
 	Buckets(ctx context.Context, ranges []uint16, sums []byte) ([]uint32, error)
 	Differing(ctx context.Context, list []byte) (deletes []byte, err error)
-	Left() uint64
 	Close()
 }
 
@@ -86,9 +90,9 @@ type Base interface {
 type Target interface {
 	// Stand returns where the receiver is, once it knows of the attempt.
 	Stand(ctx context.Context, r Ref) (Standing, error)
-	// Begin begins a generation aside, from the head of a base. With keep it begins as a clone of what the receiver has, whose
-	// digest is returned; nil if it has nothing of use.
-	Begin(ctx context.Context, r Ref, head []byte, keep bool) (digest []byte, err error)
+	// Begin begins a generation aside, from the head of a base. With keep it begins as a clone of what the receiver has applied,
+	// up to the entry kept, if that is of use: cloned says so.
+	Begin(ctx context.Context, r Ref, head []byte, keep bool) (kept order.Seq, cloned bool, err error)
 	// BeginFiles begins one from the head of a checkpoint's files, and returns the names of those that are to be sent: what came of
 	// an earlier try, or is here for another reason, is not.
 	BeginFiles(ctx context.Context, r Ref, head []byte) (missing []string, err error)
@@ -112,6 +116,7 @@ type StepKind byte
 const (
 	Points  StepKind = 1 + iota // a batch of a base; the reply is empty
 	Parts                       // the next bytes of the files that are missing; empty
+	Ranges                      // nothing; the ranges, of 2 bytes each, in which the clone is not what the base is
 	Sums                        // a byte of bits, then ranges of 2 bytes; their sums
 	Buckets                     // buckets of 4 bytes each, to be listed; empty
 	List                        // nothing; the next points with their seqs, empty at the end
@@ -215,12 +220,7 @@ func (j *Job) run(ctx context.Context) error {
 		return j.copyFiles(ctx)
 	}
 	keep := s.Complete && s.UUID == j.Shard && !s.Differs
-	err = j.stream(ctx, keep)
-	if errors.Is(err, errMost) {
-		j.Task = j.NextTask()
-		err = j.stream(ctx, false)
-	}
-	return err
+	return j.stream(ctx, keep)
 }
 
 // delta sends what the receiver missed, from its own state on.
@@ -251,10 +251,8 @@ func (j *Job) fallBack(ctx context.Context, why error) error {
 	return ErrRestarted
 }
 
-// errMost says that a receiver lacks so much of a base that all of it is sent.
-var errMost = errors.New("most of the points differ")
-
-// stream sends the points, as of one seq; with keep only those that the receiver does not have already.
+// stream sends the points, as of one seq; with keep only those that the receiver does not have already: first what changed behind
+// the entry up to which it has everything, then what a comparison still finds.
 func (j *Job) stream(ctx context.Context, keep bool) error {
 	base, err := j.Source.OpenBase(ctx)
 	if err != nil {
@@ -264,20 +262,33 @@ func (j *Job) stream(ctx context.Context, keep bool) error {
 	at := base.At()
 	j.Progress.Stage("transferring")
 	j.Progress.copying(0, base.Points())
-	digest, err := j.Target.Begin(ctx, j.Ref, base.Head(), keep)
+	kept, cloned, err := j.Target.Begin(ctx, j.Ref, base.Head(), keep)
 	if err != nil {
 		return fmt.Errorf("begin a copy: %w", err)
 	}
 	steps := &steps{j: j}
-	if digest != nil {
-		if err := j.compare(ctx, base, steps, digest); err != nil {
+	if cloned {
+		if err := base.Since(ctx, kept); err != nil {
+			return fmt.Errorf("look for what changed behind entry %d: %w", kept, err)
+		}
+	}
+	if err := j.points(ctx, base, steps); err != nil {
+		return err
+	}
+	if cloned {
+		if err := j.compare(ctx, base, steps); err != nil {
 			return err
 		}
-		if base.Left() > base.Points()/2 && base.Left() > batchPoints {
-			return errMost
+		if err := j.points(ctx, base, steps); err != nil {
+			return err
 		}
-		j.Progress.copying(base.Points()-min(base.Left(), base.Points()), base.Points())
 	}
+	return j.opened(ctx, at)
+}
+
+// points sends what a base is to give.
+func (j *Job) points(ctx context.Context, base Base, steps *steps) error {
+	j.Progress.copying(base.Points()-base.Left(), base.Points())
 	size := batchPoints
 	if j.Delay > 0 {
 		size = delayPoints
@@ -288,7 +299,7 @@ func (j *Job) stream(ctx context.Context, keep bool) error {
 			return fmt.Errorf("read points: %w", err)
 		}
 		if n == 0 {
-			break
+			return nil
 		}
 		if err := pause(ctx, j.Delay); err != nil {
 			return err
@@ -302,7 +313,6 @@ func (j *Job) stream(ctx context.Context, keep bool) error {
 			return err
 		}
 	}
-	return j.opened(ctx, at)
 }
 
 // steps numbers the steps of one copy.
@@ -319,17 +329,28 @@ func (s *steps) do(ctx context.Context, kind StepKind, body []byte) ([]byte, err
 }
 
 const (
-	comparedRanges  = 256     // of one step
+	comparedSums    = 1 << 20 // bytes of one step
 	comparedBuckets = 1 << 16 // of one step
 )
 
-// compare finds out what the receiver, which has a state with a digest, lacks, and has it delete what it should not have.
-func (j *Job) compare(ctx context.Context, base Base, s *steps, digest []byte) error {
-	ranges, bits, err := base.Ranges(digest)
+// compare finds out what the receiver still lacks, and has it delete what it should not have.
+func (j *Job) compare(ctx context.Context, base Base, s *steps) error {
+	reply, err := s.do(ctx, Ranges, nil)
 	if err != nil {
-		return fmt.Errorf("compare with the receiver: %w", err)
+		return fmt.Errorf("ask for what differs: %w", err)
 	}
-	for part := range slices.Chunk(ranges, comparedRanges) {
+	if len(reply) == 0 {
+		return nil
+	}
+	if len(reply)%2 != 0 {
+		return sextant.Errorf(sextant.Corrupt, "the ranges that differ cannot be read: %d bytes", len(reply))
+	}
+	var ranges []uint16
+	for ; len(reply) > 0; reply = reply[2:] {
+		ranges = append(ranges, binary.LittleEndian.Uint16(reply))
+	}
+	bits := base.Compare(ranges)
+	for part := range slices.Chunk(ranges, max(1, comparedSums/8>>bits)) {
 		body := []byte{bits}
 		for _, r := range part {
 			body = binary.LittleEndian.AppendUint16(body, r)

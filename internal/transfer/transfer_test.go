@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -150,4 +152,113 @@ func TestFilesGoOn(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// toyBase has 100 points; behind entry 40 seven of them changed, and a comparison finds two more.
+type toyBase struct {
+	toyFiles
+	left uint64
+	told string
+}
+
+func (b *toyBase) OpenBase(context.Context) (Base, error) { b.left, b.told = 100, ""; return b, nil }
+func (b *toyBase) Points() uint64                         { return 100 }
+func (b *toyBase) Left() uint64                           { return b.left }
+func (b *toyBase) Since(_ context.Context, seq order.Seq) error {
+	b.told += fmt.Sprintf("since %d; ", seq)
+	b.left = 7
+	return nil
+}
+
+func (b *toyBase) Next(_ context.Context, most, _ int) ([]byte, int, error) {
+	n := min(b.left, uint64(most), 60)
+	b.left -= n
+	return []byte("points"), int(n), nil
+}
+
+func (b *toyBase) Compare(ranges []uint16) uint8 {
+	b.told += fmt.Sprintf("compare %d; ", ranges)
+	return 3
+}
+
+func (b *toyBase) Buckets(_ context.Context, ranges []uint16, sums []byte) ([]uint32, error) {
+	b.told += fmt.Sprintf("%s of %d; ", sums, ranges)
+	return []uint32{19}, nil
+}
+
+func (b *toyBase) Differing(_ context.Context, list []byte) ([]byte, error) {
+	b.told += fmt.Sprintf("list %q; ", list)
+	if list == nil {
+		b.left = 2
+		return nil, nil
+	}
+	return []byte("gone"), nil
+}
+
+// toyClone is a receiver that has the state at entry 40, or nothing; some of its ranges differ behind what changed.
+type toyClone struct {
+	Target
+	p      *Progress
+	cloned bool
+	ranges []byte
+	took   []string
+	lists  int
+}
+
+func (t *toyClone) Stand(context.Context, Ref) (Standing, error) {
+	return Standing{Complete: true, UUID: "a"}, nil
+}
+
+func (t *toyClone) Begin(_ context.Context, _ Ref, _ []byte, keep bool) (order.Seq, bool, error) {
+	return 40, t.cloned && keep, nil
+}
+
+func (t *toyClone) Step(_ context.Context, _ Ref, number uint64, s Step) ([]byte, error) {
+	at := t.p.Sight()
+	t.took = append(t.took, fmt.Sprintf("%d %s at %d/%d", number, []string{Points: "points", Ranges: "ranges", Sums: "sums", Buckets: "buckets", List: "list", Delete: "delete"}[s.Kind], at.Done, at.Total))
+	switch s.Kind {
+	case Ranges:
+		return t.ranges, nil
+	case Sums:
+		return []byte("sums"), nil
+	case List:
+		if t.lists++; t.lists == 1 {
+			return []byte("some"), nil
+		}
+	}
+	return nil, nil
+}
+
+func (t *toyClone) Complete(context.Context, Ref) error { return Refusal("enough") }
+
+// Who has a state gets what changed since without a question, and is compared only where the outcome differs.
+func TestWhatChangedIsSentBeforeItIsCompared(t *testing.T) {
+	log, err := wal.Create(&vfs.Mem{}, "log", order.Pos{}, nil, wal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	for _, c := range []struct {
+		name   string
+		cloned bool
+		ranges []byte
+		took   []string
+		told   string
+		done   uint64
+	}{
+		{"nothing there", false, nil, []string{"1 points at 0/100", "2 points at 60/100"}, "", 100},
+		{"nothing else differs", true, nil, []string{"1 points at 93/100", "2 ranges at 100/100"}, "since 40; ", 100},
+		{"something else differs", true, []byte{2, 0, 0, 1}, []string{"1 points at 93/100", "2 ranges at 100/100", "3 sums at 100/100", "4 buckets at 100/100", "5 list at 100/100",
+			"6 delete at 100/100", "7 list at 100/100", "8 points at 98/100"}, `since 40; compare [2 256]; sums of [2 256]; list "some"; list ""; `, 100},
+	} {
+		base, p := &toyBase{toyFiles: toyFiles{log: log}}, NewProgress(task.NewProgress("x"))
+		to := &toyClone{p: p, cloned: c.cloned, ranges: c.ranges}
+		j := Job{Ref: Ref{ID: 1}, NextTask: func() uint64 { return 1 }, Shard: "a", Method: topology.StreamRecords, Source: base, Target: to, Progress: p}
+		if err := Run(t.Context(), j); !errors.Is(err, Refusal("enough")) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if at := p.Sight(); !slices.Equal(to.took, c.took) || base.told != c.told || at.Done != c.done || at.Total != 100 {
+			t.Errorf("%s: the steps %q, the sender was told %q, %+v", c.name, to.took, base.told, at)
+		}
+	}
 }

@@ -70,25 +70,47 @@ func badBatch(format string, args ...any) error {
 type Feed struct {
 	slots []slotKey
 	m     merged
-	pick  []uint64 // the places in id order of the points to give, as bits; nil: all
+	pick  []uint64 // the places among those that m walks of the points to give, as bits; nil: all
 	place uint64   // of the next point
 	err   error    // what ended it
 }
 
-// Feed returns a reader of all points, or of those at the places in id order whose bits are set.
-func (v *View) Feed(pick []uint64) (f *Feed, err error) {
+// Feed returns a reader of all points.
+func (v *View) Feed() (f *Feed, err error) {
 	defer border(&err)()
-	return &Feed{slots: v.schema.slots(), m: v.all(), pick: pick}, nil
-}
-
-// all walks all points.
-func (v *View) all() (m merged) {
+	f = &Feed{slots: v.schema.slots()}
 	for _, p := range v.pieces {
 		if p.live() > 0 {
-			m.add(newCursor(p, nil, nil))
+			f.m.add(newCursor(p, nil, nil))
 		}
 	}
-	return m
+	return f, nil
+}
+
+// Since returns a reader of the points that changed behind an entry, and how many they are. Segments that are not newer are not
+// looked at, and of the others nothing but the versions.
+func (v *View) Since(ctx context.Context, seq uint64) (f *Feed, n uint64, err error) {
+	defer border(&err)()
+	f = &Feed{slots: v.schema.slots()}
+	for _, p := range v.pieces {
+		if p.live() == 0 || p.sealed != nil && p.sealed.meta.MaxSeq <= seq {
+			continue
+		}
+		newer := func(row uint32) bool { return p.version(row) > seq }
+		before := n
+		for row := range p.len() {
+			if row%scanRows == 0 && ctx.Err() != nil {
+				return nil, 0, ctx.Err()
+			}
+			if newer(row) && !p.tombs.has(row) {
+				n++
+			}
+		}
+		if n > before {
+			f.m.add(newCursor(p, nil, newer))
+		}
+	}
+	return f, n, nil
 }
 
 func (f *Feed) picked() bool {

@@ -3,6 +3,7 @@ package segment
 import (
 	"context"
 	"encoding/binary"
+	"math"
 	"slices"
 
 	"github.com/sextantdb/sextant"
@@ -13,8 +14,8 @@ import (
 //
 // A bucket of `bits` is numbered by the first 10+bits bits of the ids' hashes, so bucket>>bits is its range.
 
-// MaxBucketBits is the finest that ranges are cut.
-const MaxBucketBits = 20
+// MaxBucketBits is the finest that ranges are cut: their sums take 128 MB then.
+const MaxBucketBits = 14
 
 func bucketOf(id sextant.PointID, bits uint8) uint32 { return uint32(hashID(id) >> (54 - bits)) }
 
@@ -62,16 +63,23 @@ func (b *Buckets) has(id sextant.PointID) bool {
 	return b.set[n/64]>>(n%64)&1 != 0
 }
 
-// Lister lists the points of some buckets, in id order. It is used by one goroutine, and the view is held as long.
-type Lister struct {
-	m    merged
-	only *Buckets
+// in walks the points of some buckets.
+func (v *View) in(only *Buckets) (m merged) {
+	for _, p := range v.pieces {
+		if p.live() > 0 {
+			m.add(newCursor(p, nil, func(row uint32) bool { return only.has(p.rows.id(row)) }))
+		}
+	}
+	return m
 }
+
+// Lister lists the points of some buckets, in id order. It is used by one goroutine, and the view is held as long.
+type Lister struct{ m merged }
 
 // List returns a lister.
 func (v *View) List(only *Buckets) (l *Lister, err error) {
 	defer border(&err)()
-	return &Lister{m: v.all(), only: only}, nil
+	return &Lister{v.in(only)}, nil
 }
 
 // Next returns the next entries as a batch of at most maxBytes or one entry; n is 0 at the end.
@@ -86,10 +94,8 @@ func (l *Lister) Next(ctx context.Context, maxBytes int) (list []byte, n int, er
 		if steps%scanRows == 0 && ctx.Err() != nil {
 			return nil, 0, ctx.Err()
 		}
-		if l.only.has(c.id) {
-			list = binary.AppendUvarint(appendID(list, c.id), c.p.version(c.row))
-			n++
-		}
+		list = binary.AppendUvarint(appendID(list, c.id), c.p.version(c.row))
+		n++
 		l.m.pop()
 	}
 	return endBatch(list, n), n, nil
@@ -97,18 +103,26 @@ func (l *Lister) Next(ctx context.Context, maxBytes int) (list []byte, n int, er
 
 // Differ compares the points of a view with the lists of another one.
 type Differ struct {
+	v     *View
 	m     merged
 	only  *Buckets
-	place uint64   // of the next point in id order
-	Send  []uint64 // places of points that the other lacks or has of another version, as bits, for Feed
-	Count uint64   // of Send
+	place uint64   // of the next point of m
+	send  []uint64 // places of points that the other lacks or has of another version, as bits
+	count uint64   // of them
 	last  *sextant.PointID
 }
 
 // Differ returns a Differ for lists of some buckets.
 func (v *View) Differ(only *Buckets) (d *Differ, err error) {
 	defer border(&err)()
-	return &Differ{m: v.all(), only: only, Send: make([]uint64, v.Points()/64+1)}, nil
+	return &Differ{v: v, m: v.in(only), only: only}, nil
+}
+
+// Feed returns a reader of the points that the other view lacks or has of another version, and how many they are. It is called behind the
+// last list.
+func (d *Differ) Feed() (f *Feed, n uint64, err error) {
+	defer border(&err)()
+	return &Feed{slots: d.v.schema.slots(), m: d.v.in(d.only), pick: d.send}, d.count, nil
 }
 
 // Next takes the next list, nil at the end, and returns the ids that the view does not have as a batch for State.Delete, nil if
@@ -129,6 +143,9 @@ func (d *Differ) Next(ctx context.Context, list []byte) (gone []byte, err error)
 		if err := r.entry(i, n, id, d.last); err != nil {
 			return nil, err
 		}
+		if !d.only.has(id) {
+			return nil, badBatch("point %s was not asked for", id)
+		}
 		d.last = &id
 		if err := d.pass(ctx, &id); err != nil {
 			return nil, err
@@ -137,21 +154,21 @@ func (d *Differ) Next(ctx context.Context, list []byte) (gone []byte, err error)
 			gone = appendID(gone, id)
 			dead++
 		} else {
-			if c.p.version(c.row) != version {
-				d.send()
-			}
-			d.step()
+			d.step(c.p.version(c.row) != version)
 		}
 	}
 	return endBatch(gone, dead), r.end()
 }
 
-func (d *Differ) send() {
-	d.Send[d.place/64] |= 1 << (d.place % 64)
-	d.Count++
-}
-
-func (d *Differ) step() {
+// step goes on to the next point, and has the present one sent or not.
+func (d *Differ) step(send bool) {
+	if d.place%64 == 0 {
+		d.send = append(d.send, 0)
+	}
+	if send {
+		d.send[d.place/64] |= 1 << (d.place % 64)
+		d.count++
+	}
 	d.place++
 	d.m.pop()
 }
@@ -162,10 +179,7 @@ func (d *Differ) pass(ctx context.Context, id *sextant.PointID) error {
 		if d.place%scanRows == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if d.only.has(c.id) {
-			d.send()
-		}
-		d.step()
+		d.step(true)
 	}
 	return nil
 }
@@ -209,10 +223,19 @@ func (d *Digest) Differing(other *Digest) (ranges []uint16) {
 	return ranges
 }
 
-// BucketBits says how fine ranges are cut so that a bucket holds about 16 of so many points.
-func BucketBits(points uint64) (bits uint8) {
-	for points>>bits > 16*1024 && bits < MaxBucketBits {
-		bits++
+// BucketBits says how fine to cut the ranges, of which some differ, so that the fewest bytes go over the wire: fine buckets cost
+// sums, coarse ones make long lists. How many ids differ follows from how many of the 1024 ranges they fall into; where they fall
+// into all, it is taken for the number that just about does.
+func BucketBits(points uint64, ranges int) (bits uint8) {
+	const sum, number, entry = 8, 4, 16 // bytes of the sum of a bucket, of a bucket to be listed, of a point in a list
+	ids := -1024 * math.Log(1-min(float64(ranges), 1023.5)/1024)
+	least := math.Inf(1)
+	for b := range uint8(MaxBucketBits + 1) {
+		all := float64(int64(1024) << b)
+		cost := sum*float64(ranges<<b) + all*(1-math.Exp(-ids/all))*(number+entry*float64(points)/all)
+		if cost < least {
+			bits, least = b, cost
+		}
 	}
 	return bits
 }
