@@ -1,12 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -21,6 +18,7 @@ import (
 
 	"github.com/sextantdb/sextant"
 	"github.com/sextantdb/sextant/bench/dataset"
+	"github.com/sextantdb/sextant/bench/peers"
 	"github.com/sextantdb/sextant/bench/table"
 )
 
@@ -86,28 +84,7 @@ func (s *server) end(signal syscall.Signal) (time.Duration, error) {
 }
 
 func (s *server) call(method, path string, body []byte, result any) error {
-	req, err := http.NewRequest(method, s.url+path, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	resp, err := s.client.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return err
-	}
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s %s: %s %s", method, path, resp.Status, answer)
-	}
-	if result == nil {
-		return nil
-	}
-	return json.Unmarshal(answer, &struct {
-		Result any `json:"result"`
-	}{result})
+	return peers.Call(s.client, method, s.url+path, body, result)
 }
 
 func pointsBody(w *workload, first, last int) []byte {

@@ -6,13 +6,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -24,6 +22,7 @@ import (
 	"unicode"
 
 	"github.com/sextantdb/sextant/bench/dataset"
+	"github.com/sextantdb/sextant/bench/peers"
 )
 
 const collection = "demo-words"
@@ -121,28 +120,7 @@ func (d *demo) startServer(ctx context.Context) (stop func(), err error) {
 }
 
 func (d *demo) call(method, path, body string, result any) error {
-	req, err := http.NewRequest(method, d.url+path, strings.NewReader(body))
-	if err != nil {
-		return err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return err
-	}
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s %s: %s %s", method, path, resp.Status, bytes.TrimSpace(answer))
-	}
-	if result == nil {
-		return nil
-	}
-	return json.Unmarshal(answer, &struct {
-		Result any `json:"result"`
-	}{result})
+	return peers.Call(http.DefaultClient, method, d.url+path, []byte(body), result)
 }
 
 type info struct {

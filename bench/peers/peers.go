@@ -140,11 +140,16 @@ func (p *Peer) Text(path string) (string, error) {
 
 // Call asks it, and reads the result of the answer.
 func (p *Peer) Call(method, path string, body []byte, result any) error {
-	req, err := http.NewRequest(method, fmt.Sprintf("http://127.0.0.1:%d%s", p.port, path), bytes.NewReader(body))
+	return Call(p.http, method, fmt.Sprintf("http://127.0.0.1:%d%s", p.port, path), body, result)
+}
+
+// Call asks a server, and reads the result of its answer, if result is not nil.
+func Call(client *http.Client, method, url string, body []byte, result any) error {
+	req, err := http.NewRequest(method, url, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
-	resp, err := p.http.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return err
 	}
@@ -154,7 +159,7 @@ func (p *Peer) Call(method, path string, body []byte, result any) error {
 		return err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s %s: %s %s", method, path, resp.Status, b)
+		return fmt.Errorf("%s %s: %s %s", method, url, resp.Status, bytes.TrimSpace(b))
 	}
 	if result == nil {
 		return nil

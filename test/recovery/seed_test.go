@@ -25,26 +25,39 @@ func TestEmptyDelta(t *testing.T) {
 // pausing are the seconds in which clients of the stories let the server alone; nothing is waited for.
 func pausing(d time.Duration) { <-time.After(d) }
 
-// A peer is killed while three clients write, comes back with other addresses, and is brought back by hand.
-func TestManualRecovery(t *testing.T) {
-	t.Parallel()
-	s := form(t, 3, noIncoming, noOutgoing).begin(t, 1, 3)
-	u := []*uploader{s.upload(0, 100_000), s.upload(1, 200_000), s.upload(2, 300_000)}
+// lostOne is three peers that two clients write to, of which the last one was killed, has missed points, and runs again under other
+// addresses.
+func lostOne(t *testing.T, missed int) (s *tale, clients []*uploader) {
+	s = form(t, 3, noIncoming, noOutgoing).begin(t, 1, 3)
+	clients = []*uploader{s.upload(0, 100_000), s.upload(1, 200_000)}
+	own := s.upload(2, 300_000)
 	pausing(time.Second)
 	s.Peer(2).Kill()
-	u[2].stop()
-	s.upsert(0, 0, 100, 5)
+	own.stop()
+	s.upsert(0, 0, missed, 5)
 	s.becomes(2, "Dead", 0, 1)
 	s.Restart(t, 2, true)
 	s.until(look, "it answers", func() bool { _, err := s.Setup(2, s.name); return err == nil })
-	s.replicate(0, 2, delta)
-	s.progress(0, -1, 10)
-	s.count(0, 0)
+	return s, clients
+}
+
+func (s *tale) allHost() {
 	for i := range s.N() {
 		s.hosts(i, 1)
 	}
-	u[0].stop()
-	u[1].stop()
+}
+
+// A peer is killed while three clients write, comes back with other addresses, and is brought back by hand.
+func TestManualRecovery(t *testing.T) {
+	t.Parallel()
+	s, u := lostOne(t, 100)
+	s.replicate(0, 2, delta)
+	s.progress(0, -1, 10)
+	s.count(0, 0)
+	s.allHost()
+	for _, u := range u {
+		u.stop()
+	}
 	s.end(-1)
 }
 
@@ -88,14 +101,7 @@ func TestManualRecoveryInAChain(t *testing.T) {
 // A recovery is aborted as soon as it is seen, and tried again.
 func TestAbortAndRetry(t *testing.T) {
 	t.Parallel()
-	s := form(t, 3, noIncoming, noOutgoing).begin(t, 1, 3)
-	u := []*uploader{s.upload(0, 100_000), s.upload(1, 200_000), s.upload(2, 300_000)}
-	pausing(time.Second)
-	s.Peer(2).Kill()
-	u[2].stop()
-	s.upsert(0, 0, 250, 5)
-	s.Restart(t, 2, true)
-	s.until(look, "it answers", func() bool { _, err := s.Setup(2, s.name); return err == nil })
+	s, u := lostOne(t, 250)
 	s.replicate(0, 2, delta)
 	s.progress(0, -1, 1)
 	s.must(0, "abort_transfer", s.between(0, 2))
@@ -107,11 +113,10 @@ func TestAbortAndRetry(t *testing.T) {
 	s.replicate(0, 2, delta)
 	s.progress(0, -1, 50) // all that was missed, though some of it has come
 	s.count(0, 0)
-	for i := range s.N() {
-		s.hosts(i, 1)
+	s.allHost()
+	for _, u := range u {
+		u.stop()
 	}
-	u[0].stop()
-	u[1].stop()
 	s.end(-1)
 }
 
