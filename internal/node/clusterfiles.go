@@ -142,7 +142,7 @@ func (c *cluster) load(s *slot, info *topology.Collection, settings sextant.Coll
 		shard := info.Shards[s.id]
 		own := shard.Replicas[n.peer]
 		switch {
-		case noted || own.InSync && own.State == topology.Active && shard.Version > 1:
+		case noted || own.InSync && own.State != topology.Initializing && shard.Version > 1:
 			return sextant.Errorf(sextant.Corrupt, "the files in %s are gone", s.dir)
 		case !own.InSync:
 			s.put(waiting, nil) // a transfer brings it

@@ -1,16 +1,21 @@
 package sim
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"path"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/sextantdb/sextant"
+	"github.com/sextantdb/sextant/internal/config"
 	"github.com/sextantdb/sextant/internal/node"
 	"github.com/sextantdb/sextant/internal/order"
 	"github.com/sextantdb/sextant/internal/topology"
+	"github.com/sextantdb/sextant/internal/vfs"
 )
 
 // scenario is a script over a cluster with one shard that is on all machines, while some clients work. At its end everything must
@@ -19,6 +24,7 @@ type scenario struct {
 	name     string
 	machines int
 	play     func(s *stage)
+	settings func(c *config.Config) // nil: as always
 }
 
 // stage is a world with words for scripts.
@@ -194,26 +200,26 @@ func (s *stage) api(what string, f func(ctx context.Context, n *node.Node) error
 }
 
 var scenarios = []scenario{
-	{"primary killed before it appends", 3, killAt(func(*stage, order.Seq, *Peer, []*Peer) bool { return true })},
-	{"primary killed after it logged", 3, killAt(func(s *stage, before order.Seq, p *Peer, _ []*Peer) bool {
+	{name: "primary killed before it appends", machines: 3, play: killAt(func(*stage, order.Seq, *Peer, []*Peer) bool { return true })},
+	{name: "primary killed after it logged", machines: 3, play: killAt(func(s *stage, before order.Seq, p *Peer, _ []*Peer) bool {
 		last, _, _, _ := s.at(p)
 		return last > before
 	})},
-	{"primary killed after its append", 3, killAt(func(s *stage, before order.Seq, p *Peer, _ []*Peer) bool {
+	{name: "primary killed after its append", machines: 3, play: killAt(func(s *stage, before order.Seq, p *Peer, _ []*Peer) bool {
 		_, durable, _, _ := s.at(p)
 		return durable > before
 	})},
-	{"primary killed after one follower's append", 3, killAt(func(s *stage, before order.Seq, _ *Peer, others []*Peer) bool {
+	{name: "primary killed after one follower's append", machines: 3, play: killAt(func(s *stage, before order.Seq, _ *Peer, others []*Peer) bool {
 		return slices.ContainsFunc(others, func(o *Peer) bool { _, durable, _, _ := s.at(o); return durable > before })
 	})},
-	{"primary killed after all appends", 3, killAt(func(s *stage, before order.Seq, p *Peer, others []*Peer) bool {
+	{name: "primary killed after all appends", machines: 3, play: killAt(func(s *stage, before order.Seq, p *Peer, others []*Peer) bool {
 		return !slices.ContainsFunc(append(others, p), func(o *Peer) bool { _, durable, _, _ := s.at(o); return durable <= before })
 	})},
-	{"primary killed after commit, before the answer", 3, killAt(func(s *stage, before order.Seq, p *Peer, _ []*Peer) bool {
+	{name: "primary killed after commit, before the answer", machines: 3, play: killAt(func(s *stage, before order.Seq, p *Peer, _ []*Peer) bool {
 		_, _, commit, _ := s.at(p)
 		return commit > before
 	})},
-	{"new primary killed while it takes over", 4, func(s *stage) {
+	{name: "new primary killed while it takes over", machines: 4, play: func(s *stage) {
 		first, _ := s.roles()
 		first.drop(true)
 		s.await(time.Minute, "another is named", func() bool { return s.shard().Primary != first.id })
@@ -223,7 +229,7 @@ var scenarios = []scenario{
 		s.back(second, 11*time.Second)
 		s.sleep(12 * time.Second)
 	}},
-	{"two restarts of the primary in a row", 3, func(s *stage) {
+	{name: "two restarts of the primary in a row", machines: 3, play: func(s *stage) {
 		primary, _ := s.roles()
 		for range 3 {
 			primary.drop(true)
@@ -231,7 +237,7 @@ var scenarios = []scenario{
 			s.sleep(s.span(10*time.Millisecond, 400*time.Millisecond))
 		}
 	}},
-	{"old primary cut off, clients on both sides", 3, func(s *stage) {
+	{name: "old primary cut off, clients on both sides", machines: 3, play: func(s *stage) {
 		primary, others := s.roles()
 		s.isolate(primary, true)
 		inside := s.write(primary, 15*time.Second)
@@ -242,7 +248,7 @@ var scenarios = []scenario{
 		}
 		s.isolate(primary, false)
 	}},
-	{"follower slower than the limit, then back with old messages", 3, func(s *stage) {
+	{name: "follower slower than the limit, then back with old messages", machines: 3, play: func(s *stage) {
 		primary, others := s.roles()
 		if leadersOf(s, nil, nil) == others[0] { // who cannot reach the leader can have nobody removed
 			others[0] = others[1]
@@ -253,11 +259,11 @@ var scenarios = []scenario{
 		s.sleep(10 * time.Second)
 		s.net.change(func() { s.net.link(primary.i, others[0].i).cut = false })
 	}},
-	{"all lose power and come back, 0 1 2", 3, everyone(true, false, 0, 1, 2)},
-	{"all lose power and come back, 2 0 1", 3, everyone(true, false, 2, 0, 1)},
-	{"all lose power and come back, 1 2 0", 3, everyone(true, false, 1, 2, 0)},
-	{"all lose their processes and come back elsewhere", 3, everyone(false, true, 2, 1, 0)},
-	{"one comes back elsewhere", 3, func(s *stage) {
+	{name: "all lose power and come back, 0 1 2", machines: 3, play: everyone(true, false, 0, 1, 2)},
+	{name: "all lose power and come back, 2 0 1", machines: 3, play: everyone(true, false, 2, 0, 1)},
+	{name: "all lose power and come back, 1 2 0", machines: 3, play: everyone(true, false, 1, 2, 0)},
+	{name: "all lose their processes and come back elsewhere", machines: 3, play: everyone(false, true, 2, 1, 0)},
+	{name: "one comes back elsewhere", machines: 3, play: func(s *stage) {
 		p := s.peers[1+s.rand.IntN(2)]
 		p.drop(true)
 		p.move++
@@ -265,7 +271,7 @@ var scenarios = []scenario{
 		s.sleep(5 * time.Second)
 		p.start()
 	}},
-	{"all restart right after a quiet write, then are read", 3, func(s *stage) {
+	{name: "all restart right after a quiet write, then are read", machines: 3, play: func(s *stage) {
 		s.rest()
 		o := s.must("the write", s.write(s.peers[0], 20*time.Second))
 		for _, p := range s.peers {
@@ -288,7 +294,7 @@ var scenarios = []scenario{
 			}
 		}
 	}},
-	{"files of a replica are lost", 3, func(s *stage) {
+	{name: "files of a replica are lost", machines: 3, play: func(s *stage) {
 		_, others := s.roles()
 		p := others[0]
 		p.drop(false)
@@ -299,7 +305,7 @@ var scenarios = []scenario{
 		p.start()
 		s.sleep(10 * time.Second)
 	}},
-	{"power lost in the middle of many writes", 3, func(s *stage) {
+	{name: "power lost in the middle of many writes", machines: 3, play: func(s *stage) {
 		for i := range 6 {
 			p := s.peers[i%3]
 			for range 5 {
@@ -311,27 +317,27 @@ var scenarios = []scenario{
 			s.sleep(5 * time.Second)
 		}
 	}},
-	{"disk full on a follower", 3, func(s *stage) {
+	{name: "disk full on a follower", machines: 3, play: func(s *stage) {
 		_, others := s.roles()
 		d := others[0].disk
 		d.fill(100)
 		s.sleep(10 * time.Second)
 		d.fill(-1)
 	}},
-	{"disk full on the primary", 3, func(s *stage) {
+	{name: "disk full on the primary", machines: 3, play: func(s *stage) {
 		primary, _ := s.roles()
 		d := primary.disk
 		d.fill(100)
 		s.sleep(10 * time.Second)
 		d.fill(-1)
 	}},
-	{"slow disk on the primary", 3, func(s *stage) {
+	{name: "slow disk on the primary", machines: 3, play: func(s *stage) {
 		primary, _ := s.roles()
 		primary.disk.ail(2*time.Second, 0)
 		s.sleep(15 * time.Second)
 		primary.disk.ail(0, 0)
 	}},
-	{"two machines, one is lost", 2, func(s *stage) {
+	{name: "two machines, one is lost", machines: 2, play: func(s *stage) {
 		primary, others := s.roles()
 		primary.drop(true)
 		o := <-s.after(s.write(others[0], 8*time.Second))
@@ -342,13 +348,13 @@ var scenarios = []scenario{
 		s.sleep(5 * time.Second)
 		s.must("a write when both are back", s.write(others[0], 20*time.Second))
 	}},
-	{"two machines, the follower is lost for long", 2, func(s *stage) {
+	{name: "two machines, the follower is lost for long", machines: 2, play: func(s *stage) {
 		_, others := s.roles()
 		others[0].drop(true)
 		s.sleep(20 * time.Second)
 		others[0].start()
 	}},
-	{"collection made anew while a machine is away", 3, func(s *stage) {
+	{name: "collection made anew while a machine is away", machines: 3, play: func(s *stage) {
 		s.peers[2].drop(true)
 		s.sleep(time.Second)
 		s.ask("drop the collection", func(ctx context.Context, n *node.Node) error {
@@ -359,11 +365,11 @@ var scenarios = []scenario{
 		s.sleep(2 * time.Second)
 		s.peers[2].start()
 	}},
-	{"collection made anew during a transfer", 3, func(s *stage) {
+	{name: "collection made anew during a transfer", machines: 3, play: func(s *stage) {
 		s.transferTo()
 		s.renewCollection()
 	}},
-	{"replica dropped while its machine is away", 3, func(s *stage) {
+	{name: "replica dropped while its machine is away", machines: 3, play: func(s *stage) {
 		_, others := s.roles()
 		p := others[1]
 		p.drop(true)
@@ -377,15 +383,15 @@ var scenarios = []scenario{
 			s.t.Errorf("its files are still there: %v", list)
 		}
 	}},
-	{"receiver killed when its transfer begins", 3, killIn("begun", receiversOf)},
-	{"sender killed when a transfer begins", 4, killIn("begun", sendersOf)},
-	{"primary killed when a transfer begins", 4, killIn("begun", primariesOf)},
-	{"leader of consensus killed when a transfer begins", 4, killIn("begun", leadersOf)},
-	{"receiver killed when it is admitted", 3, killIn("admitted", receiversOf)},
-	{"sender killed when the receiver is admitted", 4, killIn("admitted", sendersOf)},
-	{"primary killed when the receiver is admitted", 4, killIn("admitted", primariesOf)},
-	{"leader of consensus killed when the receiver is admitted", 4, killIn("admitted", leadersOf)},
-	{"abort when a transfer begins, and again", 3, func(s *stage) {
+	{name: "receiver killed when its transfer begins", machines: 3, play: killIn("begun", receiversOf)},
+	{name: "sender killed when a transfer begins", machines: 4, play: killIn("begun", sendersOf)},
+	{name: "primary killed when a transfer begins", machines: 4, play: killIn("begun", primariesOf)},
+	{name: "leader of consensus killed when a transfer begins", machines: 4, play: killIn("begun", leadersOf)},
+	{name: "receiver killed when it is admitted", machines: 3, play: killIn("admitted", receiversOf)},
+	{name: "sender killed when the receiver is admitted", machines: 4, play: killIn("admitted", sendersOf)},
+	{name: "primary killed when the receiver is admitted", machines: 4, play: killIn("admitted", primariesOf)},
+	{name: "leader of consensus killed when the receiver is admitted", machines: 4, play: killIn("admitted", leadersOf)},
+	{name: "abort when a transfer begins, and again", machines: 3, play: func(s *stage) {
 		for range 3 {
 			s.await(time.Minute, "nothing is under way", func() bool { return len(s.shard().Transfers) == 0 })
 			s.transferTo()
@@ -396,7 +402,7 @@ var scenarios = []scenario{
 			s.sleep(3 * time.Second)
 		}
 	}},
-	{"abort crosses the end of a transfer", 3, func(s *stage) {
+	{name: "abort crosses the end of a transfer", machines: 3, play: func(s *stage) {
 		s.transferTo()
 		t := s.shard().Transfers[0]
 		s.await(time.Minute, "it is admitted", func() bool {
@@ -407,7 +413,7 @@ var scenarios = []scenario{
 			return n.AbortTransfer(ctx, all, collectionName, node.Transfer{From: uint64(t.From), To: uint64(t.To)}, 10*time.Second)
 		})
 	}},
-	{"a move to the primary's machine is refused, one between followers is done", 4, func(s *stage) {
+	{name: "a move to the primary's machine is refused, one between followers is done", machines: 4, play: func(s *stage) {
 		primary, others := s.roles()
 		s.ask("drop a replica", func(ctx context.Context, n *node.Node) error {
 			return n.DropReplica(ctx, all, collectionName, 0, uint64(others[2].id), 10*time.Second)
@@ -424,14 +430,14 @@ var scenarios = []scenario{
 		}
 		s.sleep(10 * time.Second)
 	}},
-	{"a second transfer to the same receiver", 4, func(s *stage) {
+	{name: "a second transfer to the same receiver", machines: 4, play: func(s *stage) {
 		_, receiver := s.transferTo()
 		primary, _ := s.roles()
 		_ = s.api("a second one", func(ctx context.Context, n *node.Node) error {
 			return n.StartTransfer(ctx, all, collectionName, node.Transfer{From: uint64(primary.id), To: uint64(receiver.id), Sync: true, Method: topology.StreamRecords}, 10*time.Second)
 		})
 	}},
-	{"one that was brought back is the next sender", 3, func(s *stage) {
+	{name: "one that was brought back is the next sender", machines: 3, play: func(s *stage) {
 		_, receiver := s.transferTo()
 		s.await(time.Minute, "it is back", func() bool { return s.shard().Replicas[receiver.id].State == topology.Active })
 		for _, p := range s.peers {
@@ -443,6 +449,215 @@ var scenarios = []scenario{
 			}
 		}
 	}},
+	{name: "a disk of a while ago", machines: 3, play: func(s *stage) {
+		_, others := s.roles()
+		p := others[0]
+		p.drop(false)
+		old, err := copied(p.mem)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		p.start()
+		s.await(time.Minute, "it is back", func() bool { return s.shard().Replicas[p.id].State == topology.Active })
+		s.sleep(5 * time.Second)
+		p.drop(true)
+		p.mem, p.lost = old, map[string]bool{s.shard().UUID: true}
+		p.start()
+		s.sleep(10 * time.Second)
+	}},
+	{name: "a disk of a while ago on the primary", machines: 3, play: func(s *stage) {
+		p, _ := s.roles()
+		p.drop(false)
+		old, err := copied(p.mem)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		p.start()
+		s.await(time.Minute, "it is back", func() bool { return s.shard().Replicas[p.id].State == topology.Active })
+		s.sleep(5 * time.Second)
+		p.drop(true)
+		p.mem, p.lost = old, map[string]bool{s.shard().UUID: true}
+		s.await(time.Minute, "another one leads", func() bool { return s.shard().Primary != p.id })
+		p.start()
+		s.sleep(10 * time.Second)
+	}},
+	{name: "the log is cut while a replica is away", machines: 3, settings: forgetful, play: func(s *stage) {
+		_, others := s.roles()
+		p := others[0]
+		p.drop(true)
+		s.await(time.Minute, "it leaves the set", func() bool { return !s.shard().Replicas[p.id].InSync })
+		s.ballast(4)
+		p.start()
+		s.await(time.Minute, "the transfer goes on by another method", func() bool {
+			return slices.ContainsFunc(s.shard().Transfers, func(t topology.Transfer) bool { return t.Method == topology.StreamRecords })
+		})
+	}},
+	{name: "the log is cut while it is sent", machines: 3, settings: forgetful, play: func(s *stage) {
+		sender, _ := s.transferTo()
+		sender.disk.ail(20*time.Millisecond, 0)
+		s.ballast(4)
+		s.sleep(10 * time.Second)
+	}},
+	{name: "an image of consensus comes to the receiver during a transfer", machines: 3, settings: compacting, play: deafDuring(receiversOf)},
+	{name: "an image of consensus comes to the sender during a transfer", machines: 4, settings: compacting, play: deafDuring(sendersOf)},
+	{name: "an image of consensus comes to the primary during a transfer", machines: 4, settings: compacting, play: deafDuring(primariesOf)},
+	{name: "replica dropped and added again, and its machine restarts", machines: 3, play: func(s *stage) {
+		primary, others := s.roles()
+		p := others[0]
+		for range 3 {
+			s.ask("drop the replica", func(ctx context.Context, n *node.Node) error {
+				return n.DropReplica(ctx, all, collectionName, 0, uint64(p.id), 10*time.Second)
+			})
+			s.ask("replicate", func(ctx context.Context, n *node.Node) error {
+				return n.StartTransfer(ctx, all, collectionName, node.Transfer{From: uint64(primary.id), To: uint64(p.id), Sync: true}, 10*time.Second)
+			})
+			s.sleep(s.span(time.Millisecond, 1500*time.Millisecond))
+			p.drop(true)
+			s.sleep(time.Second)
+			p.start()
+			s.await(time.Minute, "it is whole", func() bool { return s.shard().Replicas[p.id].State == topology.Active })
+			primary, _ = s.roles()
+			if primary == p {
+				break
+			}
+		}
+	}},
+	{name: "abort when the receiver is admitted", machines: 3, play: func(s *stage) {
+		for range 3 {
+			s.await(time.Minute, "nothing is under way", func() bool { return len(s.shard().Transfers) == 0 })
+			s.transferTo()
+			s.await(time.Minute, "it is admitted", func() bool {
+				return slices.ContainsFunc(s.shard().Transfers, func(t topology.Transfer) bool { return t.Admitted })
+			})
+			s.abort()
+			s.sleep(3 * time.Second)
+		}
+	}},
+	{name: "abort at any moment of a copy, and again", machines: 3, play: func(s *stage) {
+		for _, after := range []time.Duration{0, 1, 2, 4, 8, 16, 32, 64} {
+			_, others := s.roles()
+			p := others[0]
+			p.drop(false)
+			p.lost = map[string]bool{s.shard().UUID: true}
+			if err := p.wipe("collections"); err != nil {
+				s.t.Error(err)
+			}
+			p.start()
+			s.await(time.Minute, "it is copied", func() bool {
+				return slices.ContainsFunc(s.shard().Transfers, func(t topology.Transfer) bool { return t.Method == topology.StreamRecords })
+			})
+			s.sleep(after * time.Millisecond)
+			s.abort()
+			s.await(time.Minute, "it is whole", func() bool { return s.shard().Replicas[p.id].State == topology.Active && len(s.shard().Transfers) == 0 })
+		}
+	}},
+	{name: "a snapshot is copied, its receiver loses power on the way", machines: 3, play: func(s *stage) {
+		primary, others := s.roles()
+		p := others[0]
+		s.ask("drop the replica", func(ctx context.Context, n *node.Node) error {
+			return n.DropReplica(ctx, all, collectionName, 0, uint64(p.id), 10*time.Second)
+		})
+		s.ask("replicate", func(ctx context.Context, n *node.Node) error {
+			return n.StartTransfer(ctx, all, collectionName, node.Transfer{From: uint64(primary.id), To: uint64(p.id), Sync: true, Method: topology.SnapshotMethod}, 10*time.Second)
+		})
+		s.sleep(s.span(time.Millisecond, 40*time.Millisecond))
+		p.drop(true)
+		s.back(p, time.Second)
+		s.sleep(10 * time.Second)
+		if s.shard().Replicas[p.id].State != topology.Active && len(s.shard().Transfers) == 0 {
+			s.ask("replicate again", func(ctx context.Context, n *node.Node) error {
+				return n.StartTransfer(ctx, all, collectionName, node.Transfer{From: uint64(primary.id), To: uint64(p.id), Sync: true, Method: topology.SnapshotMethod}, 10*time.Second)
+			})
+		}
+	}},
+}
+
+// forgetful are settings under which the log keeps nothing for those who are away.
+func forgetful(c *config.Config) {
+	c.Storage.WAL.RetentionMB, c.Storage.WAL.AbsentRetentionMB = 0, 0
+}
+
+// compacting are settings under which a member that misses some entries of consensus gets an image.
+func compacting(c *config.Config) { c.Cluster.Consensus.CompactWALEntries = 4 }
+
+// copied returns a disk with the same files.
+func copied(m *vfs.Mem) (*vfs.Mem, error) {
+	to := &vfs.Mem{}
+	var tree func(dir string) error
+	tree = func(dir string) error {
+		list, err := m.List(dir)
+		if err != nil {
+			return err
+		}
+		if err := to.MkdirAll(dir); err != nil {
+			return err
+		}
+		for _, f := range list {
+			name := path.Join(dir, f.Name)
+			if f.Dir {
+				err = tree(name)
+			} else {
+				var b []byte
+				if b, err = vfs.ReadFile(m, name); err == nil {
+					err = vfs.WriteAtomic(to, name, b)
+				}
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return to, tree("/data")
+}
+
+// ballast writes many bytes, in points that nobody looks at, and has them put into files.
+func (s *stage) ballast(megabytes int) {
+	for k := range 4 * megabytes {
+		s.ask("write much", func(ctx context.Context, n *node.Node) error {
+			payload := fmt.Appendf(nil, `{"ballast":"%s"}`, bytes.Repeat([]byte{'x'}, 1<<18))
+			_, err := n.Update(ctx, all, collectionName, sextant.Upsert{Points: []sextant.Point{{ID: sextant.NumID(uint64(1000000 + k)), Payload: payload,
+				Vectors: []sextant.NamedVector{{Vector: sextant.Vector{Values: []float32{1, 2}}}}}}}, node.WriteOptions{Wait: true})
+			return err
+		})
+	}
+	s.ask("a snapshot", func(ctx context.Context, n *node.Node) error {
+		_, err := n.CreateSnapshot(ctx, all, collectionName, nil)
+		return err
+	})
+}
+
+// abort ends the transfer that is listed.
+func (s *stage) abort() {
+	if list := s.shard().Transfers; len(list) > 0 {
+		_ = s.api("abort", func(ctx context.Context, n *node.Node) error {
+			return n.AbortTransfer(ctx, all, collectionName, node.Transfer{From: uint64(list[0].From), To: uint64(list[0].To)}, 10*time.Second)
+		})
+	}
+}
+
+// deafDuring has a machine hear nothing of consensus while a transfer begins, and much is agreed on meanwhile.
+func deafDuring(who func(s *stage, sender, receiver *Peer) *Peer) func(s *stage) {
+	return func(s *stage) {
+		sender, receiver := s.transferTo()
+		p := who(s, sender, receiver)
+		mute := func(on bool) {
+			s.net.change(func() {
+				for _, o := range s.peers {
+					s.net.link(o.i, p.i).mute = on
+				}
+			})
+		}
+		mute(true)
+		for k := range 12 {
+			s.ask("something else is agreed on", func(ctx context.Context, n *node.Node) error {
+				return n.SetMetadata(ctx, all, fmt.Sprint("key", k), []byte("1"), false)
+			})
+		}
+		s.sleep(2 * time.Second)
+		mute(false)
+		s.sleep(5 * time.Second)
+	}
 }
 
 // after returns the channel once something is in it.
@@ -458,7 +673,7 @@ func TestScenarios(t *testing.T) {
 	}
 	for _, sc := range scenarios {
 		t.Run(sc.name, func(t *testing.T) {
-			out := run(t, Options{Seed: hash(1, sc.name, 0), Machines: sc.machines}, func(w *World) {
+			out := run(t, Options{Seed: hash(1, sc.name, 0), Machines: sc.machines, Settings: sc.settings}, func(w *World) {
 				s := &stage{World: w, t: t}
 				w.assemble()
 				w.create(1, uint32(sc.machines))
