@@ -65,11 +65,13 @@ type LogInfo struct {
 
 // Info looks at the shard without reading points or waiting for anybody.
 func (s *Shard) Info() (Info, error) {
+	status, optimizerError := s.status() // before the view is taken: what is green was all there, then and since
 	seen, err := read(s, (*segment.View).Info)
 	if err != nil {
 		return Info{}, err
 	}
 	info := Info{
+		Status: status, OptimizerError: optimizerError,
 		Points: seen.Points, IndexedVectors: seen.Indexed, Vectors: seen.Vectors, Fields: seen.Fields, Hidden: seen.Hidden,
 		QueueLength: s.queue.length(), Applied: s.writer.place().Seq,
 	}
@@ -86,7 +88,6 @@ func (s *Shard) Info() (Info, error) {
 	l := s.log.Stats()
 	info.Log = LogInfo{First: l.First, Last: l.Last, Checkpoint: s.keeper.manifest().At.Seq, Files: l.Files, Bytes: l.Bytes,
 		Appends: l.Appends, Syncs: l.Syncs, SyncTime: l.SyncTime}
-	info.Status, info.OptimizerError = s.status()
 	if err := s.usable(); err != nil {
 		info.Failure = err.Error()
 	}

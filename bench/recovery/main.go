@@ -80,7 +80,7 @@ func main() {
 type result struct {
 	points        int // missed
 	entries       int // sent
-	missed, sent  int // bytes: of the log, of all calls between sender and receiver
+	missed, sent  int // bytes: that the log takes for what was missed, of all calls between sender and receiver
 	took          time.Duration
 	before, while []time.Duration // of single writes
 	methods       []string
@@ -337,7 +337,32 @@ func (w *world) log() (bytes int, oldest, newest string, err error) {
 	return bytes, oldest, newest, err
 }
 
-// counter sums a counter of transfers over the peers that did not restart.
+// weigh returns what the log takes for a point, of those written a hundred at once and of those written alone. It is asked of a log that is
+// far from full: what a log that is cut has taken cannot be seen.
+func (w *world) weigh() (many, alone float64, err error) {
+	const manyPoints, alonePoints = 1000, 100
+	empty, _, _, err := w.log()
+	if err != nil {
+		return 0, 0, err
+	}
+	if err := w.write(0, manyPoints); err != nil {
+		return 0, 0, err
+	}
+	between, _, _, err := w.log()
+	if err != nil {
+		return 0, 0, err
+	}
+	rng := rand.New(rand.NewPCG(3, 3))
+	for n := range alonePoints {
+		if err := w.peers[0].Call("PUT", "/collections/"+collection+"/points?wait=true&timeout=60", w.points(rng, 1<<40+n, 1), nil); err != nil {
+			return 0, 0, err
+		}
+	}
+	end, _, _, err := w.log()
+	return float64(between-empty) / manyPoints, float64(end-between) / alonePoints, err
+}
+
+// sent sums a counter of transfers over the peers that did not restart.
 func (w *world) sent(what string) (sum int, err error) {
 	for _, p := range w.peers[:2] {
 		text, err := p.Text("/metrics")
@@ -405,6 +430,12 @@ func recovery(o options, dir, binary string, points, stored int) (r result, err 
 	}
 	defer w.close()
 	r.points = points
+	many, alone := 0.0, 0.0
+	if stored > 0 {
+		if many, alone, err = w.weigh(); err != nil {
+			return r, err
+		}
+	}
 	if err := w.write(0, stored); err != nil {
 		return r, err
 	}
@@ -439,8 +470,8 @@ func recovery(o options, dir, binary string, points, stored int) (r result, err 
 	if err != nil {
 		return r, err
 	}
-	if r.missed = ended - began; stored > 0 { // the same points many times: their vectors count once
-		r.missed = (points + len(r.before)) * o.dim * 4
+	if r.missed = ended - began; stored > 0 { // the log was cut, and had the same points many times: they count once
+		r.missed = int(many*float64(points) + alone*float64(len(r.before)))
 	}
 	err = w.bringBack(&r)
 	return r, err
