@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/sextantdb/sextant"
 	"github.com/sextantdb/sextant/engine"
@@ -287,6 +288,52 @@ func TestAReplicaThatWasAwayIsSentWhatChanged(t *testing.T) {
 	if sent.bytes*50 > whole {
 		t.Errorf("%d bytes of %d were sent", sent.bytes, whole)
 	}
+}
+
+// Far behind, a replica still gets no more than what changed; the rows that died in its clone do not stay.
+func TestAReplicaFarBehindIsPutInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const points, changed, gone = 8000, 6000, 1000
+		opts := engine.Options{FS: &vfs.Mem{}, UUID: "one-shard"}
+		s, away := large(t, "/sender", points, opts), large(t, shardDir, points, opts)
+		w := newWorkload(5, points)
+		for from := 0; from < changed; from += 1000 {
+			_, err := s.Update(t.Context(), sextant.Upsert{Points: manyPoints(w, from, from+1000)}, sextant.Applied)
+			must(t, err)
+		}
+		var ids []sextant.PointID
+		for n := range gone {
+			ids = append(ids, sextant.NumID(uint64(points-1-n)))
+		}
+		_, err := s.Update(t.Context(), sextant.DeletePoints{Selector: sextant.Selector{IDs: ids}}, sextant.Applied)
+		must(t, err)
+		b, err := s.OpenBase(t.Context())
+		must(t, err)
+		in, went, err := reconcile(b, w, away, opts)
+		must(t, err)
+		b.Close()
+		if went.newer != changed || went.different != 0 {
+			t.Errorf("%+v", went)
+		}
+		must(t, away.Close())
+		must(t, in.Adopt(t.Context()))
+		got, err := engine.Open(shardDir, opts)
+		must(t, err)
+		time.Sleep(5 * time.Minute) // nobody writes, nobody asks for it
+		synctest.Wait()
+		info, err := got.Info()
+		must(t, err)
+		dead := uint64(0)
+		for _, g := range info.Segments {
+			dead += g.Deleted
+		}
+		if info.Status != engine.Green || info.Points != points-gone || dead*5 > info.Points {
+			t.Errorf("%v: %d points, %d dead rows: %+v", info.Status, info.Points, dead, info.Segments)
+		}
+		same(t, got, s)
+		must(t, got.Close())
+		must(t, s.Close())
+	})
 }
 
 // clones is a saga in which the machine or the process dies at call k while a shard that is open is cloned, brought up to a base,
