@@ -81,6 +81,8 @@ const (
 	retryPause = 25 * time.Millisecond // when the topology may move any moment
 	// attemptTime bounds one try at a primary: one that hangs is found out meanwhile, and another takes over.
 	attemptTime = 3500 * time.Millisecond
+	// quorumTime is how long consensus may take to name another primary in the place of one that cannot be reached.
+	quorumTime = 30 * time.Second
 )
 
 // Update has an update done by the primary, whoever that is until ctx ends. It is done once, however often it had to be sent.
@@ -88,6 +90,10 @@ func (s *Set) Update(ctx context.Context, u sextant.Update, wait sextant.Wait) (
 	r := Request{ID: wal.RequestID{Peer: uint64(s.o.Self), Life: s.o.Life, Number: s.o.Numbers.Add(1)}, Update: u, Wait: wait}
 	sent := false // perhaps logged somewhere
 	var last error
+	var away struct { // the primary that cannot be reached
+		term  order.Term
+		since time.Time
+	}
 	for {
 		moved := s.o.Moved()
 		shard, index := s.o.Shard()
@@ -117,6 +123,17 @@ func (s *Set) Update(ctx context.Context, u sextant.Update, wait sextant.Wait) (
 			return receipt, err
 		}
 		last = err
+		switch {
+		case shard.Primary == s.o.Self || s.o.Alive(shard.Primary):
+			away.term = 0
+		case away.term != shard.Term:
+			away.term, away.since = shard.Term, time.Now()
+		case time.Since(away.since) < quorumTime:
+		case sent:
+			return sextant.Receipt{}, fmt.Errorf("%w: %w", ErrUnknown, noQuorum(shard.Primary))
+		default:
+			return sextant.Receipt{}, noQuorum(shard.Primary)
+		}
 		select {
 		case <-moved:
 		case <-time.After(retryPause):

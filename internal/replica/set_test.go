@@ -177,6 +177,27 @@ func TestAnUnreachablePrimaryIsSuspected(t *testing.T) {
 	})
 }
 
+// A primary that is away is waited for as long as consensus may need to replace it.
+func TestNoQuorumIsTold(t *testing.T) {
+	for fails, want := range map[error]string{
+		ErrAway:             "no quorum to remove peer 2",
+		errors.New("broke"): "the outcome of the update is unknown: no quorum to remove peer 2",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w, s := newScript(topology.Active, topology.Active)
+			w.kill(2)
+			w.update = func(context.Context, topology.PeerID, Request) (sextant.Receipt, error) { return sextant.Receipt{}, fails }
+			began := time.Now()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			_, err := s.Update(ctx, anUpdate, sextant.Applied)
+			if took := time.Since(began); err == nil || err.Error() != want || sextant.KindOf(err) != sextant.Internal || took < quorumTime || took > quorumTime+time.Second {
+				t.Errorf("%v after %v", err, took)
+			}
+		})
+	}
+}
+
 // A primary that hangs while it has the update is suspected, and given up as soon as there is another.
 func TestAHangingPrimaryIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
