@@ -24,6 +24,9 @@ type Peer struct {
 	args, env []string
 }
 
+// idle is how long a connection may be unused: less than until the server closes it, else a request may meet just that.
+const idle = 2 * time.Second
+
 // Build builds the server into a directory.
 func Build(dir string) (binary string, err error) {
 	binary = filepath.Join(dir, "sextant")
@@ -43,7 +46,7 @@ func Start(binary, dir string, args func(p *Peer) []string, env ...string) (*Pee
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return nil, err
 	}
-	p := &Peer{Dir: dir, binary: binary, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}
+	p := &Peer{Dir: dir, binary: binary, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: idle}}}
 	for _, port := range []*int{&p.port, &p.p2p} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
