@@ -63,8 +63,8 @@ type cluster struct {
 	moved   chan struct{}                     // closed when made moves; nil: nobody waits
 	heard   map[topology.PeerID]topology.Peer // where peers said that they are: several that moved would else never find the quorum to agree on it
 	revived map[string]revival                // by shard
-	written map[topology.PeerID]topology.Peer // addresses as of the end of the own log, whether it is committed or not
-	through uint64                            // the last entry of that log: a topology that is newer knows better
+	written map[topology.PeerID]topology.Peer // addresses as of the end of the own log, whether it is committed or not, or as the cluster told them
+	through uint64                            // the last entry of that log, or what the cluster had committed then: a topology that is newer knows better
 	acted   uint64                            // index of the newest topology by which a replica was made here
 	busy    map[string]bool
 	aligned map[string]uint64 // revision of the collection whose schema a shard has, by shard
@@ -267,12 +267,27 @@ func (c *cluster) entered(ctx context.Context, b []byte) error {
 		return err
 	}
 	c.net.SetCluster(told.Cluster)
-	c.net.SetPeers(told.Peers)
+	c.told(told)
+	c.follow()
 	return c.until(ctx, func() bool {
 		s := c.n.machine.State()
 		_, listed := s.Peers[c.n.peer]
 		return listed && s.Index >= told.Index
 	})
+}
+
+// told notes what the cluster said of addresses: the own topology is older until it has come to that index, and may list nobody whom
+// this process could answer.
+func (c *cluster) told(e entry) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e.Index <= c.through {
+		return
+	}
+	c.written, c.through = make(map[topology.PeerID]topology.Peer, len(e.Peers)), e.Index
+	for id, uri := range e.Peers {
+		c.written[id] = topology.Peer{URI: topology.NormalURI(uri)}
+	}
 }
 
 // announce tells a new address to any peer that is known.
@@ -296,7 +311,9 @@ func (c *cluster) announce(ctx context.Context, uri string, state *topology.Stat
 		failed = failed[:0]
 		for _, to := range at {
 			// Whom nobody can elect, since they have moved too, is found through those who hear them.
-			_ = c.sayHere(ctx, func(ctx context.Context, method string, body []byte) ([]byte, error) { return c.net.CallAt(ctx, to, method, body) })
+			_ = c.sayHere(ctx, func(ctx context.Context, method string, body []byte) ([]byte, error) {
+				return c.net.CallAt(ctx, to, method, body)
+			})
 			try, cancel := context.WithTimeout(ctx, 10*time.Second)
 			b, err := c.net.CallAt(try, to, callAnnounce, ask)
 			if err == nil {

@@ -50,7 +50,9 @@ func (c *cluster) follow() {
 	state := c.n.machine.State()
 	uris := c.addresses()
 	if len(uris) > 1 || len(state.Peers) > 0 {
-		c.net.SetCluster(state.Cluster)
+		if state.Cluster != "" {
+			c.net.SetCluster(state.Cluster)
+		}
 		c.net.SetPeers(uris)
 	}
 }
