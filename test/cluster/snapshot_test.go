@@ -145,18 +145,21 @@ func upload(c *process.Cluster, i int, path, query string, archive []byte) error
 	return nil
 }
 
+// quiet reports whether all peers say that all replicas are active, and nothing is under way.
+func quiet(c *process.Cluster, name string) bool {
+	for i := range c.N() {
+		setup, err := c.Setup(i, name)
+		if n, all := c.Count(i, name, "Active"); err != nil || all == 0 || n != all || len(setup.Moving) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // settled waits until all peers show all replicas active and no transfer, and returns the ids that all of them answer.
 func settled(t *testing.T, c *process.Cluster, name string) map[uint64]bool {
 	t.Helper()
-	process.Until(t, "all replicas are active", func() bool {
-		for i := range c.N() {
-			setup, err := c.Setup(i, name)
-			if n, all := c.Count(i, name, "Active"); err != nil || all == 0 || n != all || len(setup.Moving) > 0 {
-				return false
-			}
-		}
-		return true
-	})
+	process.Until(t, "all replicas are active", func() bool { return quiet(c, name) })
 	var peers []int
 	for i := range c.N() {
 		peers = append(peers, i)
@@ -334,6 +337,10 @@ func TestKilledWhileRestoring(t *testing.T) {
 		err := <-answer
 		c.Restart(t, by, round%2 == 0)
 		j.progress(t, 10)
+		process.Until(t, "the restore is done or given up", func() bool { // behind what the dead process may have proposed
+			status, err := c.Call(by, "PUT", "/cluster/metadata/keys/round?wait=true", round, nil)
+			return err == nil && status == http.StatusOK && quiet(c, "c")
+		})
 		clear := time.Now()
 		j.progress(t, 30)
 		j.stop()

@@ -19,25 +19,31 @@ type watcher struct {
 // watch looks at a shard's transfers, and at their receiver, which is not the peer that is asked.
 func (s *tale) watch(peer, receiver int, shard uint32) *watcher {
 	w := &watcher{end: make(chan struct{})}
+	glance := func() {
+		v, err := s.Setup(peer, s.name)
+		if err != nil {
+			return
+		}
+		w.counts = change(w.counts, len(v.Moving))
+		for _, m := range v.Moving {
+			w.methods = change(w.methods, m.Method)
+		}
+		state := ""
+		for _, r := range v.Remote {
+			if r.Peer == s.ids[receiver] && r.Shard == shard {
+				state = r.State
+			}
+		}
+		w.states = change(w.states, state)
+	}
+	glance() // what is there before anything else happens
 	w.run.Go(func() {
 		for {
-			if v, err := s.Setup(peer, s.name); err == nil {
-				w.counts = change(w.counts, len(v.Moving))
-				for _, m := range v.Moving {
-					w.methods = change(w.methods, m.Method)
-				}
-				state := ""
-				for _, r := range v.Remote {
-					if r.Peer == s.ids[receiver] && r.Shard == shard {
-						state = r.State
-					}
-				}
-				w.states = change(w.states, state)
-			}
 			select {
 			case <-w.end:
 				return
 			case <-time.After(2 * time.Millisecond):
+				glance()
 			}
 		}
 	})
