@@ -186,7 +186,9 @@ func TestNoQuorumIsTold(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w, s := newScript(topology.Active, topology.Active)
 			w.kill(2)
-			w.update = func(context.Context, topology.PeerID, Request) (sextant.Receipt, error) { return sextant.Receipt{}, fails }
+			w.update = func(context.Context, topology.PeerID, Request) (sextant.Receipt, error) {
+				return sextant.Receipt{}, fails
+			}
 			began := time.Now()
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
