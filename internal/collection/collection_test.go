@@ -242,7 +242,13 @@ func TestLateUpdates(t *testing.T) {
 // Where all shards fail, what one of them does not know is told, not that another has done nothing.
 func TestUnknownOutcomeIsTold(t *testing.T) {
 	no, open := sextant.Errorf(sextant.Timeout, "it was not done"), sextant.Errorf(sextant.Timeout, "who knows: %w", sextant.ErrUnknown)
-	if _, err := combine(make([]sextant.Receipt, 3), []error{no, open, no}); err != open {
+	quorum := sextant.Errorf(sextant.Internal, "no quorum to remove peer 2")
+	for _, failures := range [][]error{{no, open, no}, {quorum, no, open}, {no, no, open}} {
+		if _, err := combine(make([]sextant.Receipt, 3), failures); err != open {
+			t.Error(err)
+		}
+	}
+	if _, err := combine(make([]sextant.Receipt, 2), []error{no, quorum}); err != quorum {
 		t.Error(err)
 	}
 }

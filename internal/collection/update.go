@@ -261,8 +261,13 @@ func combine(receipts []sextant.Receipt, failures []error) (sextant.Receipt, err
 		return out, nil
 	}
 	if failed == len(receipts) {
-		if i := slices.IndexFunc(failures, func(err error) bool { return errors.Is(err, sextant.ErrUnknown) }); i >= 0 {
-			first = failures[i] // "it was not done" is true of another shard only
+		// "It was not done" may be true of some shards only.
+		open := slices.IndexFunc(failures, func(err error) bool { return errors.Is(err, sextant.ErrUnknown) })
+		if open < 0 && sextant.KindOf(first) == sextant.Timeout { // no quorum: it may be kept later
+			open = slices.IndexFunc(failures, func(err error) bool { return sextant.KindOf(err) == sextant.Internal })
+		}
+		if open >= 0 {
+			first = failures[open]
 		}
 		return sextant.Receipt{}, first
 	}
