@@ -47,8 +47,7 @@ func (c *cluster) revive(state *topology.State) {
 			if shard == nil {
 				continue
 			}
-			me, mine := shard.Replicas[c.n.peer]
-			if !mine || me.InSync && len(shard.InSync()) > 1 {
+			if !c.dispensable(shard) {
 				continue
 			}
 			if err := c.failure(s); err == nil || sextant.KindOf(err) == sextant.Corrupt || !c.mayRevive(s.uuid) || c.busyWith("revive "+s.uuid) {
@@ -56,10 +55,16 @@ func (c *cluster) revive(state *topology.State) {
 			}
 			c.run.Go(func() {
 				defer c.done("revive " + s.uuid)
-				c.openAnew(s, state)
+				c.openAnew(s)
 			})
 		}
 	}
+}
+
+// dispensable reports whether the replica here may be closed for a moment: it does not count, or nobody else does.
+func (c *cluster) dispensable(shard *topology.Shard) bool {
+	me, mine := shard.Replicas[c.n.peer]
+	return mine && (!me.InSync || len(shard.InSync()) == 1)
 }
 
 // mayRevive reports whether it is time to try, and notes that it is tried. Nothing is tried while a transfer fills the shard.
@@ -85,12 +90,13 @@ func (c *cluster) mayRevive(uuid string) bool {
 }
 
 // openAnew closes a shard, if it is open, and opens it.
-func (c *cluster) openAnew(s *slot, state *topology.State) {
+func (c *cluster) openAnew(s *slot) {
 	s.exchange.Lock()
 	defer s.exchange.Unlock()
 	why := c.failure(s)
+	state := c.n.machine.State() // of now: whoever held the exchange may have waited for it to move
 	name, _, ok := state.Place(s.uuid)
-	if !ok || s.leaving() || c.n.life.Err() != nil || why == nil {
+	if !ok || !c.dispensable(state.Shard(s.uuid)) || s.leaving() || c.n.life.Err() != nil || why == nil {
 		return
 	}
 	c.n.log.Warn("a shard that took no updates any more is opened anew", "shard", s.uuid, "err", why)

@@ -451,35 +451,13 @@ var scenarios = []scenario{
 	}},
 	{name: "a disk of a while ago", machines: 3, play: func(s *stage) {
 		_, others := s.roles()
-		p := others[0]
-		p.drop(false)
-		old, err := copied(p.mem)
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		p.start()
-		s.await(time.Minute, "it is back", func() bool { return s.shard().Replicas[p.id].State == topology.Active })
-		s.sleep(5 * time.Second)
-		p.drop(true)
-		p.mem, p.lost = old, map[string]bool{s.shard().UUID: true}
-		p.start()
-		s.sleep(10 * time.Second)
+		s.putBack(others[0], func() {})
 	}},
 	{name: "a disk of a while ago on the primary", machines: 3, play: func(s *stage) {
 		p, _ := s.roles()
-		p.drop(false)
-		old, err := copied(p.mem)
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		p.start()
-		s.await(time.Minute, "it is back", func() bool { return s.shard().Replicas[p.id].State == topology.Active })
-		s.sleep(5 * time.Second)
-		p.drop(true)
-		p.mem, p.lost = old, map[string]bool{s.shard().UUID: true}
-		s.await(time.Minute, "another one leads", func() bool { return s.shard().Primary != p.id })
-		p.start()
-		s.sleep(10 * time.Second)
+		s.putBack(p, func() {
+			s.await(time.Minute, "another one leads", func() bool { return s.shard().Primary != p.id })
+		})
 	}},
 	{name: "the log is cut while a replica is away", machines: 3, settings: forgetful, play: func(s *stage) {
 		_, others := s.roles()
@@ -609,6 +587,23 @@ func copied(m *vfs.Mem) (*vfs.Mem, error) {
 		return nil
 	}
 	return to, tree("/data")
+}
+
+// putBack has a machine that works lose its disk and go on with a copy of a while ago; meanwhile comes between.
+func (s *stage) putBack(p *Peer, meanwhile func()) {
+	p.drop(false)
+	old, err := copied(p.mem)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	p.start()
+	s.await(time.Minute, "it is back", func() bool { return s.shard().Replicas[p.id].State == topology.Active })
+	s.sleep(5 * time.Second)
+	p.drop(true)
+	p.mem, p.lost = old, map[string]bool{s.shard().UUID: true}
+	meanwhile()
+	p.start()
+	s.sleep(10 * time.Second)
 }
 
 // ballast writes many bytes, in points that nobody looks at, and has them put into files.
